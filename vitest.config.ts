@@ -1,0 +1,16 @@
+/** The fast suite. Tests run against `src/`: no build is needed, except for end-to-end tests that start `dist/`. */
+import { configDefaults, defineConfig } from "vitest/config";
+
+const conditions = ["@egtp/source", "module", "node", "development|production"];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "tools/*/test/**/*.test.ts"],
+    exclude: [...configDefaults.exclude, "**/*.slow.test.ts"],
+    reporters: process.env.CI ? ["default", "json"] : ["default"],
+    outputFile: { json: "reports/vitest.json" },
+    coverage: { provider: "v8", include: ["packages/*/src/**/*.ts"], reportsDirectory: "reports/coverage" },
+  },
+});

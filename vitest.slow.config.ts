@@ -1,0 +1,15 @@
+/** The slow suite: long fuzzing runs and many seeds, in files named `*.slow.test.ts`. */
+import { configDefaults, defineConfig } from "vitest/config";
+import fast from "./vitest.config.ts";
+
+export default defineConfig({
+  ...fast,
+  test: {
+    ...fast.test,
+    include: ["packages/*/test/**/*.slow.test.ts", "apps/*/test/**/*.slow.test.ts", "tools/*/test/**/*.slow.test.ts"],
+    exclude: configDefaults.exclude,
+    passWithNoTests: true,
+    testTimeout: 600_000,
+    outputFile: { json: "reports/vitest-slow.json" },
+  },
+});
