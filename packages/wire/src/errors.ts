@@ -1,0 +1,106 @@
+/**
+ * The errors of this package, and `EgtpError`, from which every coded error of EGTP derives.
+ *
+ * Callers and tests compare `code`, never the text. A mistake in the calling program (a wrong argument) is a plain
+ * `TypeError` or `RangeError` without a code; these classes report what came from outside.
+ */
+
+/** The root of every error that carries an EGTP code. */
+export class EgtpError extends Error {
+  override readonly name: string = "EgtpError";
+  /** Stable, upper case. */
+  readonly code: string;
+  /** What the reader can do about it. */
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, options: { cause?: unknown; hint?: string | undefined } = {}) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+const wireHints = {
+  EGTP_WIRE_TRUNCATED: "The bytes end too early: hand over one whole item, and look for a transport that cuts.",
+  EGTP_WIRE_TRAILING_BYTES: "Bytes follow the end of the item: hand over exactly one item.",
+  EGTP_WIRE_TOO_LARGE: "Something is longer than the protocol allows: split it, or close the link that sent it.",
+  EGTP_WIRE_BAD_LENGTH: "The byte stream is not EGTP, or has lost its place: close the link and dial again.",
+  EGTP_WIRE_BAD_NUMBER:
+    "A number is not in its shortest form or is above 2^53 - 1: the sender does not keep to the protocol.",
+  EGTP_WIRE_BAD_HEX: "Expected lower-case hexadecimal digits, two for each byte.",
+  EGTP_WIRE_BAD_PEER_ID:
+    "A peer ID is the 52 characters of one Ed25519 public key: copy it again, whole and unchanged.",
+  EGTP_WIRE_UNKNOWN_VERSION: "The other side speaks another version of EGTP: update the older of the two.",
+  EGTP_WIRE_UNKNOWN_TYPE: "Not a kind of envelope that version 1 knows: drop it.",
+  EGTP_WIRE_BAD_FLAGS: "Flag bits that version 1 keeps at zero are set: drop it.",
+  EGTP_WIRE_BAD_COUNTER: "An envelope's counter is 2^32 or more, where a session has ended: drop it.",
+  EGTP_WIRE_UNKNOWN_FRAME: "Not a frame that version 1 knows: drop the envelope and update the older side.",
+  EGTP_WIRE_BAD_FRAME:
+    "A frame breaks a rule of its kind: drop the envelope, its sender does not keep to the protocol.",
+  EGTP_WIRE_BAD_BODY: "Not a value that a message body can hold: see docs/body-values.md, or send raw bytes.",
+  EGTP_WIRE_BAD_RECORD: "Not a contact record of version 1: drop it and ask another directory.",
+  EGTP_WIRE_BAD_SIGNATURE: "The peer named in the record did not sign it: drop it and ask another directory.",
+  EGTP_WIRE_EXPIRED: "The record is no longer valid: look the peer up again; if it is your own, publish a new one.",
+  EGTP_WIRE_NOT_YET_VALID: "The record is from the future: check the clocks of both machines.",
+} as const;
+
+/** Every code a {@link WireError} can carry. The README says what each means. */
+export type WireErrorCode = keyof typeof wireHints;
+
+/** Bytes or text from outside that are not what they should be. */
+export class WireError extends EgtpError {
+  override readonly name: string = "WireError";
+  declare readonly code: WireErrorCode;
+
+  constructor(code: WireErrorCode, message: string, options: { cause?: unknown } = {}) {
+    super(code, message, { cause: options.cause, hint: wireHints[code] });
+  }
+}
+
+/** One complaint of a schema validator. */
+export interface SchemaIssue {
+  readonly message: string;
+  /** Where in the value, outermost key first. */
+  readonly path: readonly PropertyKey[];
+}
+
+const schemaHints = {
+  EGTP_SCHEMA_MISMATCH: "Send what the message type's schema describes, and use the same schema on both sides.",
+} as const;
+
+/** Every code a {@link SchemaError} can carry. */
+export type SchemaErrorCode = keyof typeof schemaHints;
+
+/** A body that the schema of its message type refused. */
+export class SchemaError extends EgtpError {
+  override readonly name: string = "SchemaError";
+  declare readonly code: SchemaErrorCode;
+  /** The name of the message type. */
+  readonly typeName: string;
+  /** Which of the type's two schemas refused. */
+  readonly part: "body" | "reply";
+  /** Who noticed: the sender before sending, or the receiver. */
+  readonly where: "sender" | "receiver";
+  readonly issues: readonly SchemaIssue[];
+
+  constructor(
+    typeName: string,
+    part: "body" | "reply",
+    where: "sender" | "receiver",
+    issues: readonly SchemaIssue[],
+    options: { cause?: unknown } = {},
+  ) {
+    const code = "EGTP_SCHEMA_MISMATCH";
+    const said = issues.map(
+      (issue) => (issue.path.length === 0 ? "" : `${issue.path.map(String).join(".")}: `) + issue.message,
+    );
+    super(code, `The ${part} of "${typeName}" does not fit its schema (seen by the ${where}): ${said.join("; ")}`, {
+      cause: options.cause,
+      hint: schemaHints[code],
+    });
+    this.typeName = typeName;
+    this.part = part;
+    this.where = where;
+    this.issues = issues;
+  }
+}
