@@ -1,1 +1,19 @@
-export {};
+export * from "./errors.ts";
+export { defaultStoreLimits, maxStoreKeyLength, type StoreLimits } from "./limits.ts";
+export { MemorySessionStore } from "./memory-store.ts";
+export type {
+  AcceptedOffer,
+  Counterparty,
+  DamagedRecord,
+  HandledMarks,
+  PendingOffer,
+  SessionRecord,
+} from "./records.ts";
+export {
+  type FoundOffer,
+  type FoundPending,
+  type FoundSession,
+  SessionMaps,
+  type SessionMapsOptions,
+} from "./session-maps.ts";
+export type { SessionStore, StoreEntry } from "./session-store.ts";

@@ -1,0 +1,342 @@
+/**
+ * Records as bytes: `version (1) | fields | CRC-32C of key, version and fields (4, big-endian)`. Numbers are unsigned
+ * LEB128 varints, IDs and keys stand with their fixed lengths, lists begin with their count. `decodeRecord` gives a
+ * record, or the reason why the bytes are none: a damaged store is an everyday case and never throws.
+ *
+ *     m                      tag 8 | bornAt | bornWithIdentity 1 | lastStamp | floor of all unknown peers
+ *     c:<peer>               usedOrder | floor | minStamp | flags 1 | [theirTag 8] | [pending] | sessions | accepted
+ *     h:<peer>:<epoch>       base | usedAt | ranges as (gap from the previous end, length)
+ *     f:<peer>               floor
+ *
+ * Private to this package: what the store keeps is encoded here and nowhere else, so only this page knows versions.
+ */
+
+import {
+  ByteReader,
+  ByteWriter,
+  type Epoch,
+  epochBytes,
+  fromHex,
+  type Millis,
+  type OfferId,
+  offerBytes,
+  type PeerId,
+  type SessionId,
+  type StoreTag,
+  sessionIdBytes,
+  storeTagBytes,
+  toHex,
+  WireError,
+} from "@egtp/wire";
+import { recordChecksum } from "./checksum.ts";
+import { hashBytes, keyBytes } from "./limits.ts";
+import type { AcceptedOffer, DamagedRecord, HandledMarks, PendingOffer, SessionRecord } from "./records.ts";
+
+/** About the store itself. */
+export interface MetaRecord {
+  readonly tag: StoreTag;
+  readonly bornAt: Millis;
+  readonly bornWithIdentity: boolean;
+  readonly lastStamp: Millis;
+  /** The floor of every peer that has no floor of its own any more. */
+  readonly commonFloor: Millis;
+}
+
+/** A counterparty without its handled marks, which change much more often and are records of their own. */
+export interface CounterpartyRecord {
+  /** A number that grows with every use: the order in which counterparties leave. */
+  readonly usedOrder: number;
+  /** Whether anything authentic was ever seen of it. */
+  readonly proven: boolean;
+  readonly floor: Millis;
+  readonly minStamp: Millis;
+  readonly theirTag: StoreTag | undefined;
+  readonly pending: PendingOffer | undefined;
+  readonly sessions: readonly SessionRecord[];
+  readonly accepted: readonly AcceptedOffer[];
+}
+
+export type DecodedRecord =
+  | ({ readonly kind: "meta" } & MetaRecord)
+  | ({ readonly kind: "counterparty"; readonly peer: PeerId } & CounterpartyRecord)
+  | { readonly kind: "marks"; readonly peer: PeerId; readonly marks: HandledMarks }
+  | { readonly kind: "floor"; readonly peer: PeerId; readonly floor: Millis };
+
+export const metaKey = "m";
+export const counterpartyKey = (peer: PeerId): string => `c:${peer}`;
+export const marksKey = (peer: PeerId, epoch: Epoch): string => `h:${peer}:${epoch}`;
+export const floorKey = (peer: PeerId): string => `f:${peer}`;
+
+const recordVersion = 1;
+const hasTheirTag = 1;
+const hasPending = 2;
+const isProven = 4;
+const isInitiator = 1;
+const hasEarlyKey = 1;
+
+export function encodeMeta(meta: MetaRecord): Uint8Array {
+  const out = new RecordWriter();
+  out.hex(meta.tag, storeTagBytes);
+  out.number(meta.bornAt);
+  out.byte(meta.bornWithIdentity ? 1 : 0);
+  out.number(meta.lastStamp);
+  out.number(meta.commonFloor);
+  return out.finish(metaKey);
+}
+
+export function encodeCounterparty(key: string, record: CounterpartyRecord): Uint8Array {
+  const { pending, theirTag } = record;
+  const out = new RecordWriter();
+  out.number(record.usedOrder);
+  out.number(record.floor);
+  out.number(record.minStamp);
+  out.byte(
+    (theirTag === undefined ? 0 : hasTheirTag) |
+      (pending === undefined ? 0 : hasPending) |
+      (record.proven ? isProven : 0),
+  );
+  if (theirTag !== undefined) out.hex(theirTag, storeTagBytes);
+  if (pending !== undefined) {
+    out.hex(pending.id, sessionIdBytes);
+    out.raw(pending.message, offerBytes);
+    out.raw(pending.ephemeralSecret, keyBytes);
+    out.raw(pending.chainingKey, hashBytes);
+    out.raw(pending.hash, hashBytes);
+    out.number(pending.stamp);
+    out.number(pending.createdAt);
+    out.number(pending.expiresAt);
+  }
+  out.number(record.sessions.length);
+  for (const session of record.sessions) {
+    out.hex(session.id, sessionIdBytes);
+    out.hex(session.offerId, sessionIdBytes);
+    out.byte(session.role === "initiator" ? isInitiator : 0);
+    out.raw(session.receiveKey, keyBytes);
+    out.hex(session.theirEpoch, epochBytes);
+    out.number(session.stamp);
+    out.number(session.createdAt);
+    out.number(session.counterLimit);
+  }
+  out.number(record.accepted.length);
+  for (const offer of record.accepted) {
+    out.hex(offer.offerId, sessionIdBytes);
+    out.hex(offer.sessionId, sessionIdBytes);
+    out.byte(offer.earlyKey === undefined ? 0 : hasEarlyKey);
+    if (offer.earlyKey !== undefined) out.raw(offer.earlyKey, keyBytes);
+    out.hex(offer.theirEpoch, epochBytes);
+    out.number(offer.stamp);
+    out.number(offer.acceptedAt);
+    out.number(offer.counterLimit);
+    out.number(offer.earlyFloor);
+  }
+  return out.finish(key);
+}
+
+export function encodeMarks(key: string, marks: HandledMarks): Uint8Array {
+  const out = new RecordWriter();
+  const { base, ranges } = marks;
+  out.number(base);
+  out.number(marks.usedAt);
+  out.number(ranges.length >>> 1);
+  let end = base;
+  for (let i = 0; i + 1 < ranges.length; i += 2) {
+    out.number(ranges[i]! - end);
+    out.number(ranges[i + 1]! - ranges[i]!);
+    end = ranges[i + 1]!;
+  }
+  return out.finish(key);
+}
+
+export function encodeFloor(key: string, floor: Millis): Uint8Array {
+  const out = new RecordWriter();
+  out.number(floor);
+  return out.finish(key);
+}
+
+/**
+ * Reads one record of the store.
+ *
+ * @param value - Borrowed: what is kept of it is copied.
+ * @returns The record, or why it is none.
+ */
+export function decodeRecord(key: string, value: Uint8Array): DecodedRecord | DamagedRecord["reason"] {
+  const end = value.length - 4;
+  if (end < 1) return "checksum";
+  const stored = ((value[end]! << 24) | (value[end + 1]! << 16) | (value[end + 2]! << 8) | value[end + 3]!) >>> 0;
+  if (stored !== recordChecksum(key, value.subarray(0, end))) return "checksum";
+  if (value[0] !== recordVersion) return "version";
+  const parts = /^(?:m|([cf]):([a-z0-9]{52})|(h):([a-z0-9]{52}):([0-9a-f]{16}))$/.exec(key);
+  if (parts === null) return "format";
+  const kind = parts[1] ?? parts[3] ?? "m";
+  const peer = (parts[2] ?? parts[4] ?? "") as PeerId;
+  try {
+    const input = new RecordReader(value.subarray(1, end));
+    let record: DecodedRecord;
+    if (kind === "m") record = { kind: "meta", ...readMeta(input) };
+    else if (kind === "c") record = { kind: "counterparty", peer, ...readCounterparty(input) };
+    else if (kind === "h") record = { kind: "marks", peer, marks: readMarks(input, parts[5] as Epoch) };
+    else record = { kind: "floor", peer, floor: input.number() };
+    input.end();
+    return record;
+  } catch (error) {
+    if (error instanceof WireError) return "format";
+    throw error;
+  }
+}
+
+function readMeta(input: RecordReader): MetaRecord {
+  return {
+    tag: input.hex(storeTagBytes) as StoreTag,
+    bornAt: input.number(),
+    bornWithIdentity: input.flags(1) === 1,
+    lastStamp: input.number(),
+    commonFloor: input.number(),
+  };
+}
+
+function readCounterparty(input: RecordReader): CounterpartyRecord {
+  const usedOrder = input.number();
+  const floor = input.number();
+  const minStamp = input.number();
+  const flags = input.flags(hasTheirTag | hasPending | isProven);
+  return {
+    usedOrder,
+    proven: (flags & isProven) !== 0,
+    floor,
+    minStamp,
+    theirTag: flags & hasTheirTag ? (input.hex(storeTagBytes) as StoreTag) : undefined,
+    pending: flags & hasPending ? readPending(input) : undefined,
+    sessions: input.list(readSession),
+    accepted: input.list(readAccepted),
+  };
+}
+
+function readPending(input: RecordReader): PendingOffer {
+  return {
+    id: input.hex(sessionIdBytes) as OfferId,
+    message: input.copy(offerBytes),
+    ephemeralSecret: input.copy(keyBytes),
+    chainingKey: input.copy(hashBytes),
+    hash: input.copy(hashBytes),
+    stamp: input.number(),
+    createdAt: input.number(),
+    expiresAt: input.number(),
+  };
+}
+
+function readSession(input: RecordReader): SessionRecord {
+  return {
+    id: input.hex(sessionIdBytes) as SessionId,
+    offerId: input.hex(sessionIdBytes) as OfferId,
+    role: input.flags(isInitiator) === isInitiator ? "initiator" : "responder",
+    receiveKey: input.copy(keyBytes),
+    theirEpoch: input.hex(epochBytes) as Epoch,
+    stamp: input.number(),
+    createdAt: input.number(),
+    counterLimit: input.number(),
+  };
+}
+
+function readAccepted(input: RecordReader): AcceptedOffer {
+  return {
+    offerId: input.hex(sessionIdBytes) as OfferId,
+    sessionId: input.hex(sessionIdBytes) as SessionId,
+    earlyKey: input.flags(hasEarlyKey) === hasEarlyKey ? input.copy(keyBytes) : undefined,
+    theirEpoch: input.hex(epochBytes) as Epoch,
+    stamp: input.number(),
+    acceptedAt: input.number(),
+    counterLimit: input.number(),
+    earlyFloor: input.number(),
+  };
+}
+
+function readMarks(input: RecordReader, epoch: Epoch): HandledMarks {
+  const base = input.number();
+  const usedAt = input.number();
+  let end = base;
+  const pairs = input.list((each) => {
+    const from = end + each.number();
+    end = from + each.number();
+    return [from, end];
+  });
+  if (!Number.isSafeInteger(end)) throw new WireError("EGTP_WIRE_BAD_NUMBER", "A mark is above 2^53 - 1");
+  return { epoch, base, ranges: pairs.flat(), usedAt };
+}
+
+/** A writer of one record, which refuses what could not be read back. */
+class RecordWriter {
+  readonly #out = new ByteWriter();
+
+  constructor() {
+    this.#out.u8(recordVersion);
+  }
+
+  byte(value: number): void {
+    this.#out.u8(value);
+  }
+
+  number(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new TypeError(`A stored number is a whole one from 0 to 2^53 - 1, not ${value}`);
+    }
+    this.#out.varint(value);
+  }
+
+  raw(value: Uint8Array, expectedBytes: number): void {
+    if (value.length !== expectedBytes) {
+      throw new TypeError(`A stored field has ${expectedBytes} bytes here, not ${value.length}`);
+    }
+    this.#out.put(value);
+  }
+
+  hex(value: string, expectedBytes: number): void {
+    this.raw(fromHex(value), expectedBytes);
+  }
+
+  finish(key: string): Uint8Array {
+    this.#out.u32(recordChecksum(key, this.#out.bytes()));
+    const record = this.#out.bytes().slice();
+    this.#out.bytes().fill(0); // the keys in it leave no second copy
+    return record;
+  }
+}
+
+/** A reader of one record. It throws a `WireError` when the fields run out or make no sense. */
+class RecordReader {
+  readonly #in: ByteReader;
+
+  constructor(fields: Uint8Array) {
+    this.#in = new ByteReader(fields);
+  }
+
+  number(): number {
+    return this.#in.varint();
+  }
+
+  /** One byte, in which only the bits of `allowed` may be set. */
+  flags(allowed: number): number {
+    const flags = this.#in.u8();
+    if (flags & ~allowed) throw new WireError("EGTP_WIRE_BAD_FLAGS", "A record has unknown flags");
+    return flags;
+  }
+
+  /** As many as the record says, each of one byte or more, so they are never more than there are bytes. */
+  list<T>(read: (input: RecordReader) => T): readonly T[] {
+    const count = this.#in.varint();
+    if (count > this.#in.remaining) throw new WireError("EGTP_WIRE_TRUNCATED", "A record promises more than it holds");
+    return Array.from({ length: count }, () => read(this));
+  }
+
+  hex(length: number): string {
+    return toHex(this.#in.take(length));
+  }
+
+  /** A copy of its own: the record is borrowed. */
+  copy(length: number): Uint8Array {
+    return this.#in.take(length).slice();
+  }
+
+  end(): void {
+    this.#in.end();
+  }
+}
