@@ -1,0 +1,267 @@
+/**
+ * The registries of one run: peers, the sessions and early windows in use, pending offers. It keeps the store's two maps and
+ * what is beside them in step, and erases keys when they leave; it decides nothing about the protocol (see mesgen.ts).
+ *
+ * Everything here is bounded by the maps: whatever leaves them leaves here.
+ */
+
+import type { AcceptedOffer, Counterparty, PendingOffer, SessionMaps, SessionRecord } from "@egtp/session-store";
+import { counterLimit, type Millis, type OfferId, type PeerId, peerIdToBytes, type SessionId } from "@egtp/wire";
+import {
+  createPeerState,
+  type EarlyWindow,
+  type LivePending,
+  type LiveSession,
+  type PeerState,
+  type SendingHalf,
+} from "./peer-state.ts";
+import { ReplayWindow } from "./replay-window.ts";
+
+export class PeerTable {
+  readonly #maps: SessionMaps;
+  readonly #sendingKeyGraceMs: number;
+  readonly #states = new Map<PeerId, PeerState>();
+  readonly #sessions = new Map<SessionId, LiveSession>();
+  readonly #early = new Map<OfferId, EarlyWindow>();
+  /** Pending offers of this run; one that was loaded is in the maps alone. */
+  readonly #pendings = new Map<OfferId, PeerState>();
+  /** Sessions behind the front that still have a sending key. */
+  readonly #fading = new Set<LiveSession>();
+  /** Peers with a deadline: an envelope owed, or a probe running. */
+  readonly timed = new Set<PeerState>();
+  #serial = 0;
+
+  constructor(maps: SessionMaps, sendingKeyGraceMs: number) {
+    this.#maps = maps;
+    this.#sendingKeyGraceMs = sendingKeyGraceMs;
+    maps.onEvict((counterparty) => this.#forget(counterparty));
+  }
+
+  /** Numbers what happens within this run, so that no clock has to. */
+  nextSerial(): number {
+    this.#serial += 1;
+    return this.#serial;
+  }
+
+  // ---- Peers
+
+  knownState(peer: PeerId): PeerState | undefined {
+    return this.#states.get(peer);
+  }
+
+  /** The state of a peer, made with its counterparty when it is new. */
+  state(peer: PeerId, now: Millis): PeerState {
+    let state = this.#states.get(peer);
+    if (state === undefined) {
+      this.#maps.ensure(peer, now);
+      state = createPeerState(peer, peerIdToBytes(peer));
+      this.#states.set(peer, state);
+    }
+    return state;
+  }
+
+  #forget(counterparty: Counterparty): void {
+    for (const { id } of counterparty.sessions) this.#drop(id);
+    for (const { offerId } of counterparty.accepted) this.#early.delete(offerId);
+    const state = this.#states.get(counterparty.peer);
+    if (state !== undefined) this.forgetState(state);
+  }
+
+  forgetState(state: PeerState): void {
+    if (state.pending !== undefined) this.#pendings.delete(state.pending.record.id);
+    this.timed.delete(state);
+    this.#states.delete(state.peer);
+  }
+
+  // ---- Sessions
+
+  /** A session by its ID, also one that was loaded: that one reads from its saved limit on, and cannot send. */
+  session(id: SessionId, now: Millis): LiveSession | undefined {
+    const live = this.#sessions.get(id);
+    if (live !== undefined) return live;
+    const found = this.#maps.findSession(id);
+    if (found === undefined) return undefined;
+    const { counterparty, session: record } = found;
+    const session = liveSession(record, this.state(counterparty.peer, now), undefined, true);
+    this.#sessions.set(id, session);
+    return session;
+  }
+
+  /** The first of the list that can be sent on: the preferred one. */
+  front(counterparty: Counterparty): LiveSession | undefined {
+    for (const record of counterparty.sessions) {
+      const session = this.#sessions.get(record.id);
+      if (session?.sending !== undefined && session.sending.nextCounter < counterLimit) return session;
+    }
+    return undefined;
+  }
+
+  isFront(session: LiveSession, counterparty: Counterparty): boolean {
+    return counterparty.sessions[0] === session.record;
+  }
+
+  /** Enters a session into both maps. An ID that exists already is refused, and nothing changes. */
+  addSession(
+    counterparty: Counterparty,
+    record: SessionRecord,
+    sending: SendingHalf | undefined,
+    index: number,
+    now: Millis,
+  ): LiveSession | undefined {
+    if (this.#maps.findSession(record.id) !== undefined) return undefined;
+    const displaced = this.front(counterparty);
+    for (const dropped of this.#maps.insertSession(counterparty, record, index)) this.#drop(dropped.id);
+    const session = liveSession(record, this.state(counterparty.peer, now), sending, false, this.nextSerial());
+    this.#sessions.set(record.id, session);
+    const front = this.front(counterparty);
+    if (displaced !== undefined && displaced !== front) this.#fade(displaced, now);
+    if (sending !== undefined && session !== front) this.#fade(session, now);
+    return session;
+  }
+
+  /** The place in the list behind all sessions that were made in this run after the given moment of it. */
+  placeSince(counterparty: Counterparty, serial: number): number {
+    const index = counterparty.sessions.findIndex(({ id }) => (this.#sessions.get(id)?.serial ?? 0) < serial);
+    return index < 0 ? counterparty.sessions.length : index;
+  }
+
+  moveToFront(counterparty: Counterparty, session: LiveSession, now: Millis): void {
+    const displaced = this.front(counterparty);
+    this.#maps.moveToFront(counterparty, session.record.id);
+    session.leftFrontAt = undefined;
+    this.#fading.delete(session);
+    if (displaced !== undefined && displaced !== session) this.#fade(displaced, now);
+  }
+
+  removeSession(counterparty: Counterparty, id: SessionId): void {
+    this.#maps.removeSession(counterparty, id);
+    this.#drop(id);
+  }
+
+  eraseSendingKey(session: LiveSession): void {
+    session.sending?.key.fill(0);
+    session.sending = undefined;
+    this.#fading.delete(session);
+  }
+
+  /** Erases the sending keys whose time behind the front is over. */
+  eraseFaded(now: Millis): void {
+    for (const session of this.#fading) {
+      if (now - (session.leftFrontAt ?? now) >= this.#sendingKeyGraceMs) this.eraseSendingKey(session);
+    }
+  }
+
+  get nextFadeAt(): Millis | undefined {
+    let next: Millis | undefined;
+    for (const { leftFrontAt } of this.#fading) {
+      const at = (leftFrontAt ?? 0) + this.#sendingKeyGraceMs;
+      if (next === undefined || at < next) next = at;
+    }
+    return next;
+  }
+
+  #fade(session: LiveSession, now: Millis): void {
+    if (session.sending === undefined) return;
+    session.leftFrontAt = now;
+    this.#fading.add(session);
+  }
+
+  #drop(id: SessionId): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    this.eraseSendingKey(session);
+    if (session.state.probe?.session === session) session.state.probe = undefined;
+    this.#sessions.delete(id);
+  }
+
+  // ---- Accepted offers
+
+  /** The early window of an offer remembered as accepted; of a loaded one, from its saved limit on. */
+  earlyWindow(offer: AcceptedOffer): EarlyWindow {
+    let early = this.#early.get(offer.offerId);
+    if (early === undefined) {
+      early = { window: new ReplayWindow(offer.counterLimit), refused: new ReplayWindow(), named: false };
+      this.#early.set(offer.offerId, early);
+    }
+    return early;
+  }
+
+  /** Remembers an offer that is being accepted, under the envelope that brought it. */
+  rememberAccepted(counterparty: Counterparty, offer: AcceptedOffer, counter: number): void {
+    const before = counterparty.accepted;
+    this.#maps.rememberAccepted(counterparty, offer);
+    const early: EarlyWindow = { window: new ReplayWindow(), refused: undefined, named: false };
+    early.window.mark(counter);
+    this.#early.set(offer.offerId, early);
+    for (const { offerId } of before) {
+      if (this.#maps.findAccepted(offerId) === undefined) this.#early.delete(offerId);
+    }
+  }
+
+  forgetEarlyKey(counterparty: Counterparty, offer: AcceptedOffer): void {
+    offer.earlyKey?.fill(0);
+    offer.earlyKey = undefined;
+    this.#early.delete(offer.offerId);
+    this.#maps.touch(counterparty);
+  }
+
+  // ---- Pending offers
+
+  /** Our pending offer of that ID, of this run or loaded, with the peer it was made to. */
+  pending(
+    id: OfferId,
+    now: Millis,
+  ): { state: PeerState; record: PendingOffer; live: LivePending | undefined } | undefined {
+    const state = this.#pendings.get(id);
+    if (state?.pending !== undefined) return { state, record: state.pending.record, live: state.pending };
+    const found = this.#maps.findPending(id);
+    if (found === undefined) return undefined;
+    return { state: this.state(found.counterparty.peer, now), record: found.offer, live: undefined };
+  }
+
+  isPending(id: OfferId): boolean {
+    return this.#pendings.has(id) || this.#maps.findPending(id) !== undefined;
+  }
+
+  setPending(counterparty: Counterparty, state: PeerState, pending: LivePending): void {
+    this.clearPending(state);
+    state.pending = pending;
+    this.#pendings.set(pending.record.id, state);
+    this.#maps.setPending(counterparty, pending.record);
+  }
+
+  /** Takes the pending offer away and erases its keys; also one that was loaded. */
+  clearPending(state: PeerState): void {
+    const { pending } = state;
+    if (pending !== undefined) {
+      this.#pendings.delete(pending.record.id);
+      pending.earlyKey.fill(0);
+      state.pending = undefined;
+    }
+    const counterparty = this.#maps.get(state.peer);
+    if (counterparty?.pending === undefined) return;
+    counterparty.pending.ephemeralSecret.fill(0);
+    this.#maps.setPending(counterparty, undefined);
+  }
+}
+
+function liveSession(
+  record: SessionRecord,
+  state: PeerState,
+  sending: SendingHalf | undefined,
+  isLoaded: boolean,
+  serial = 0,
+): LiveSession {
+  return {
+    record,
+    state,
+    window: new ReplayWindow(isLoaded ? record.counterLimit : 0),
+    refused: isLoaded ? new ReplayWindow() : undefined,
+    sending,
+    confirmed: false,
+    followed: false,
+    named: false,
+    leftFrontAt: undefined,
+    serial,
+  };
+}

@@ -1,0 +1,489 @@
+import { decodeEnvelope } from "@egtp/wire";
+import { describe, expect, it } from "vitest";
+import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
+import { establishedPair, fingerprint, opened, strangers, TestPeer, textsOf, typeOf } from "./peers.ts";
+
+const now = 1_800_000_000_000;
+const dayMs = 24 * 60 * 60 * 1000;
+
+describe("first contact", () => {
+  it("delivers the first message without a round trip, early", () => {
+    const { leader, follower } = strangers();
+    const result = opened(follower.hear(leader.say(follower, "hello", now), now));
+    expect(result).toMatchObject({ peer: leader.id, early: true, mustCommit: true });
+    expect(follower.read).toEqual(["hello"]);
+  });
+
+  it("is established after one round trip, and then carries no handshake", () => {
+    const { leader, follower } = strangers();
+    const offer = leader.say(follower, "1", now);
+    follower.hear(offer, now);
+    const acceptance = follower.say(leader, "2", now);
+    const result = opened(leader.hear(acceptance, now));
+    expect(result.early).toBe(false);
+    const data = leader.say(follower, "3", now);
+    expect(opened(follower.hear(data, now)).early).toBe(false);
+    const back = follower.say(leader, "4", now);
+    leader.hear(back, now);
+    expect([offer, acceptance, data, back].map(typeOf)).toEqual(["offer", "acceptance", "data", "data"]);
+    expect(leader.mesgen.sessions(follower.id)).toHaveLength(1);
+    expect(follower.mesgen.sessions(leader.id)).toHaveLength(1);
+    expect(follower.read).toEqual(["1", "3"]);
+    expect(leader.read).toEqual(["2", "4"]);
+  });
+
+  it("owes the acceptance at once, also when nobody has anything to say", () => {
+    const { leader, follower } = strangers();
+    follower.hear(leader.control(follower, now), now);
+    const [acceptance] = follower.owed(leader, now);
+    leader.hear(acceptance as Uint8Array, now);
+    expect(leader.mesgen.sessions(follower.id)[0]).toMatchObject({ sends: true, confirmed: true });
+    expect(leader.owed(follower, now)).toEqual([]);
+    expect(leader.maps.get(follower.id)?.pending).toBeUndefined();
+  });
+
+  it("R3: further envelopes before the acceptance carry the same offer, byte for byte", () => {
+    const { leader, follower } = strangers();
+    const offers = ["1", "2", "3"].map((text) => decodeEnvelope(leader.say(follower, text, now)));
+    expect(offers[1]?.handshake).toEqual(offers[0]?.handshake);
+    expect(offers[2]?.handshake).toEqual(offers[0]?.handshake);
+    expect(offers.map(({ counter }) => counter)).toEqual([0, 1, 2]);
+  });
+
+  it("is refused under the wrong ID, for oneself, and for an ID without a usable key", () => {
+    const { leader, follower } = strangers();
+    const third = new TestPeer();
+    expect(third.hear(leader.say(follower, "x", now), now)).toMatchObject({ kind: "dropped", reason: "forged" });
+    expect(() => leader.mesgen.carrier(leader.id, now, { application: true })).toThrow(MesgenError);
+    expect(leader.hear(leader.say(follower, "x", now), now)).toMatchObject({ kind: "dropped", reason: "own" });
+  });
+});
+
+describe("fresh offers", () => {
+  it("b: a first contact stamped within a day after the birth of the store is stale, and healed by the answer", () => {
+    const follower = new TestPeer({ born: now - 1_000 });
+    const leader = new TestPeer();
+    const result = follower.hear(leader.say(follower, "m", now), now);
+    expect(result).toMatchObject({ kind: "unreadable", peer: leader.id });
+    const [answer] = follower.owed(leader, now);
+    const vouched = opened(leader.hear(answer as Uint8Array, now));
+    expect(vouched.lost).toHaveLength(1);
+    follower.hear(leader.say(follower, "m", now), now);
+    expect(follower.read).toEqual(["m"]);
+  });
+
+  it("b: a store born with its identity has no birth to doubt", () => {
+    const follower = new TestPeer({ born: now, bornWithIdentity: true });
+    const leader = new TestPeer();
+    follower.hear(leader.say(follower, "m", now), now);
+    expect(follower.read).toEqual(["m"]);
+  });
+
+  it("b: a stamp more than a day ahead is stale", () => {
+    const { leader, follower } = strangers();
+    expect(follower.hear(leader.say(follower, "m", now + 2 * dayMs), now).kind).toBe("unreadable");
+    expect(follower.read).toEqual([]);
+  });
+
+  it("a: an offer that names my store's tag needs no clock", () => {
+    const { leader, follower } = establishedPair(now);
+    leader.restart(now);
+    follower.hear(leader.say(follower, "from the past", now - 30 * dayMs), now);
+    expect(follower.read).toEqual(["from the past"]);
+  });
+
+  it("a: the tag of a store that was lost makes every older offer stale, whatever the clocks say", () => {
+    const { leader, follower } = establishedPair(now);
+    leader.restart(now);
+    const offer = leader.say(follower, "old", now);
+    follower.forgetEverything(now - 40 * dayMs);
+    expect(follower.hear(offer, now).kind).toBe("unreadable");
+    expect(follower.read).toEqual([]);
+  });
+
+  it("c: refuses lower counters of an offer that was vouched for", () => {
+    const { leader, follower } = establishedPair(now);
+    leader.forgetEverything(now);
+    const lost = follower.say(leader, "lost", now);
+    // The leader, born just now, finds the follower's message unreadable and offers; the follower restarted meanwhile.
+    leader.hear(lost, now);
+    const [answer] = leader.owed(follower, now);
+    follower.forgetEverything(now);
+    const before = follower.say(leader, "before the answer was seen", now);
+    follower.hear(answer as Uint8Array, now);
+    const after = follower.say(leader, "after", now);
+    expect(opened(leader.hear(after, now)).early).toBe(true);
+    expect(leader.hear(before, now)).toMatchObject({ kind: "dropped", reason: "replay" });
+    expect(leader.read).toEqual(["after"]);
+  });
+
+  it("an offer is accepted once: its replay is a duplicate, also after a restart", () => {
+    const { leader, follower } = strangers();
+    const offer = leader.say(follower, "once", now);
+    follower.hear(offer, now);
+    expect(follower.hear(offer, now)).toMatchObject({ kind: "dropped", reason: "replay" });
+    follower.restart(now);
+    expect(follower.hear(offer, now).kind).not.toBe("opened");
+    expect(follower.read).toEqual(["once"]);
+  });
+
+  it("the floor rises with the offers that are forgotten", () => {
+    const follower = new TestPeer();
+    const leader = new TestPeer();
+    const offers: Uint8Array[] = [];
+    for (let i = 0; i < 18; i++) {
+      leader.restart(now + i);
+      offers.push(leader.say(follower, `${i}`, now + i));
+      follower.hear(offers[i] as Uint8Array, now + i);
+    }
+    expect(follower.maps.get(leader.id)?.accepted).toHaveLength(16);
+    expect(follower.maps.get(leader.id)?.sessions).toHaveLength(10);
+    expect(follower.hear(offers[0] as Uint8Array, now + 20).kind).toBe("unreadable");
+    expect(follower.read).toHaveLength(18);
+  });
+});
+
+describe("a forgotten session", () => {
+  it("R1, R2, P7: heals in one extra round trip, at one offer, and everything under it is named as lost", () => {
+    const { leader, follower } = establishedPair(now);
+    for (const [survivor, forgetter] of [
+      [leader, follower],
+      [follower, leader],
+    ] as const) {
+      forgetter.forgetEverything(now);
+      const dead = survivor.mesgen.preferred(forgetter.id, now);
+      const inFlight = ["a", "b", "c"].map((text) => survivor.say(forgetter, text, now));
+      for (const envelope of inFlight) expect(forgetter.hear(envelope, now).kind).toBe("unreadable");
+      const answers = forgetter.owed(survivor, now);
+      expect(answers).toHaveLength(1);
+      // A young survivor cannot tell a first contact from a replay: it names the offer in one of its own, at no further cost.
+      const result = survivor.hear(answers[0] as Uint8Array, now);
+      expect(result).toMatchObject(survivor === leader ? { kind: "opened", restarted: true } : { kind: "unreadable" });
+      expect(result).toMatchObject({ lost: [dead] });
+      const again = survivor.say(forgetter, "abc", now);
+      expect(typeOf(again)).toBe(survivor === leader ? "acceptance" : "offer");
+      forgetter.hear(again, now);
+      expect(forgetter.read).toEqual(["abc"]);
+      survivor.hear(forgetter.say(survivor, "def", now), now);
+      expect(survivor.mesgen.preferred(forgetter.id, now)).toBe(forgetter.mesgen.preferred(survivor.id, now));
+      survivor.read.length = 0;
+      forgetter.read.length = 0;
+    }
+  });
+
+  it("P9: any number of unreadable envelopes within the interval give one answer and one handshake", () => {
+    const { leader, follower } = establishedPair(now);
+    follower.forgetEverything(now);
+    const handshakes = follower.mesgen.handshakes;
+    const answers: Uint8Array[] = [];
+    for (let i = 0; i < 50; i++) {
+      follower.hear(leader.say(follower, `${i}`, now), now + i);
+      answers.push(...follower.owed(leader, now + i));
+    }
+    expect(answers).toHaveLength(1);
+    for (let i = 0; i < 50; i++) {
+      follower.hear(leader.say(follower, `${i}`, now), now + 2_000 + i);
+      answers.push(...follower.owed(leader, now + 2_000 + i));
+    }
+    expect(answers).toHaveLength(2);
+    expect(follower.mesgen.handshakes - handshakes).toBe(1);
+    const [first, second] = answers.map((answer) => decodeEnvelope(answer).handshake);
+    expect(second).toEqual(first);
+  });
+
+  it("the limiter delays an answer, it does not drop it", () => {
+    const { leader, follower } = establishedPair(now);
+    follower.forgetEverything(now);
+    follower.hear(leader.say(follower, "1", now), now);
+    follower.owed(leader, now);
+    follower.hear(leader.say(follower, "2", now), now + 10);
+    expect(follower.owed(leader, now + 10)).toEqual([]);
+    const at = follower.mesgen.nextDeadline as number;
+    expect(at).toBe(now + 500);
+    expect(follower.owed(leader, at)).toHaveLength(1);
+  });
+
+  it("R3: is answered under the front session while that was confirmed in this run, without an offer", () => {
+    const { leader, follower } = establishedPair(now);
+    const third = establishedPair(now).leader;
+    // An unreadable envelope that claims to be the leader's.
+    const forged = third.say(follower, "x", now).slice();
+    forged.set(leader.identity.keys.publicKey, 2);
+    forged[0] = 0x11;
+    expect(follower.hear(forged.subarray(0, 200), now).kind).toBe("unreadable");
+    const before = fingerprint(follower);
+    const [answer] = follower.owed(leader, now);
+    expect(typeOf(answer as Uint8Array)).toBe("data");
+    const result = opened(leader.hear(answer as Uint8Array, now));
+    expect(result.lost).toEqual([]);
+    const [receipt] = leader.owed(follower, now);
+    follower.hear(receipt as Uint8Array, now);
+    expect(follower.mesgen.nextDeadline).toBeUndefined();
+    expect(fingerprint(follower)).toBe(before);
+    expect(follower.maps.get(leader.id)?.pending).toBeUndefined();
+  });
+
+  it("an offer follows when nothing authentic came back under the session within one retransmission time", () => {
+    const { leader, follower } = establishedPair(now);
+    const unknown = leader.say(follower, "x", now).slice();
+    unknown[40] = (unknown[40] as number) ^ 1;
+    follower.hear(unknown, now);
+    expect(typeOf(follower.owed(leader, now)[0] as Uint8Array)).toBe("data");
+    const at = follower.mesgen.nextDeadline as number;
+    expect(typeOf(follower.owed(leader, at)[0] as Uint8Array)).toBe("offer");
+    // R6: so does the next ordinary message.
+    expect(typeOf(follower.say(leader, "y", at))).toBe("offer");
+  });
+
+  it("R6: the next ordinary message carries the full header too", () => {
+    const { leader, follower } = establishedPair(now);
+    follower.forgetEverything(now);
+    follower.hear(leader.say(follower, "lost", now), now);
+    const ordinary = follower.say(leader, "hello", now);
+    expect(typeOf(ordinary)).toBe("offer");
+    const result = opened(leader.hear(ordinary, now));
+    expect(result.lost).toHaveLength(1);
+    expect(textsOf(result.frames)).toEqual(["hello"]);
+  });
+
+  it("P1: heals when both sides forgot everything, whoever speaks first", () => {
+    const { leader, follower } = establishedPair(now);
+    leader.forgetEverything(now);
+    follower.forgetEverything(now);
+    let crossing = [follower.say(leader, "f", now), leader.say(follower, "l", now)] as const;
+    for (let round = 0; round < 3; round++) {
+      leader.hear(crossing[0], now + round);
+      follower.hear(crossing[1], now + round);
+      crossing = [follower.say(leader, `f${round}`, now + round), leader.say(follower, `l${round}`, now + round)];
+    }
+    expect(leader.read.length).toBeGreaterThan(0);
+    expect(follower.read.length).toBeGreaterThan(0);
+    expect(leader.mesgen.preferred(follower.id, now)).toBe(follower.mesgen.preferred(leader.id, now));
+  });
+
+  it("a close makes the peer forget that session, and nothing else", () => {
+    const { leader, follower } = establishedPair(now);
+    const id = leader.mesgen.preferred(follower.id, now);
+    const goodbye = leader.mesgen.seal(
+      leader.mesgen.carrier(follower.id, now, { application: false }),
+      new Uint8Array(0),
+      now,
+      { close: 0 },
+    );
+    expect(opened(follower.hear(goodbye, now)).lost).toEqual([id]);
+    expect(follower.mesgen.sessions(leader.id)).toEqual([]);
+  });
+});
+
+describe("R5, P8: offers that cross", () => {
+  it("leave both sides able to read either, and with the same front after two exchanges", () => {
+    const { leader, follower } = strangers();
+    const fromLeader = leader.say(follower, "l", now);
+    const fromFollower = follower.say(leader, "f", now);
+    follower.hear(fromLeader, now);
+    leader.hear(fromFollower, now);
+    for (let i = 0; i < 2; i++) {
+      const down = leader.say(follower, `l${i}`, now);
+      const up = follower.say(leader, `f${i}`, now);
+      leader.hear(up, now);
+      follower.hear(down, now);
+    }
+    expect(leader.read).toEqual(["f", "f0", "f1"]);
+    expect(follower.read).toEqual(["l", "l0", "l1"]);
+    const front = leader.mesgen.preferred(follower.id, now);
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(front);
+    // Quiet afterwards: nothing is owed, no offer is left.
+    expect(leader.owed(follower, now)).toEqual([]);
+    expect([leader, follower].map(({ maps }) => [...maps.counterparties()][0]?.pending)).toEqual([undefined, undefined]);
+  });
+
+  it("a session completed late is left behind by the follower when it sees the leader use another", () => {
+    const { leader, follower } = strangers();
+    const offer = follower.say(leader, "f", now);
+    leader.hear(offer, now);
+    const lateAcceptance = leader.say(follower, "under the follower's offer", now);
+    // The leader starts anew and offers; the follower accepts and uses that.
+    const before = leader.mesgen.preferred(follower.id, now);
+    leader.restart(now);
+    follower.hear(leader.say(follower, "l", now), now);
+    leader.hear(follower.say(leader, "g", now), now);
+    follower.hear(lateAcceptance, now);
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(before);
+    follower.hear(leader.say(follower, "m", now), now);
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(leader.mesgen.preferred(follower.id, now));
+  });
+});
+
+describe("restart with the store kept", () => {
+  it("P3: no loaded session sends; the first message rides on a new offer and names the loaded one", () => {
+    const { leader, follower } = establishedPair(now);
+    const old = leader.mesgen.preferred(follower.id, now) as string;
+    leader.maps.commit();
+    leader.restart(now);
+    expect(leader.mesgen.sessions(follower.id).map(({ sends }) => sends)).toEqual([false]);
+    const first = leader.say(follower, "back", now);
+    expect(typeOf(first)).toBe("offer");
+    expect(opened(follower.hear(first, now)).lost).toEqual([old]);
+    expect(typeOf(follower.say(leader, "welcome", now))).toBe("acceptance");
+  });
+
+  it("reads on under the loaded session, from the saved limit; what lies below is answered as unreadable, each once", () => {
+    const { leader, follower } = establishedPair(now, { limits: { counterLeap: 4 } });
+    leader.maps.commit();
+    const below = follower.say(leader, "below", now);
+    leader.restart(now);
+    expect(leader.hear(below, now).kind).toBe("unreadable");
+    expect(leader.hear(below, now)).toMatchObject({ kind: "dropped", reason: "replay" });
+    expect(leader.hear(follower.say(leader, "also below", now), now).kind).toBe("unreadable");
+    let read = 0;
+    for (let i = 0; i < 8; i++) if (leader.hear(follower.say(leader, `${i}`, now), now).kind === "opened") read += 1;
+    expect(read).toBeGreaterThan(3);
+  });
+
+  it("completes a loaded offer for reading only", () => {
+    const { leader, follower } = strangers();
+    const offer = leader.say(follower, "1", now);
+    leader.maps.commit();
+    leader.restart(now);
+    follower.hear(offer, now);
+    opened(leader.hear(follower.say(leader, "2", now), now));
+    expect(leader.read).toEqual(["2"]);
+    expect(leader.mesgen.sessions(follower.id)).toMatchObject([{ sends: false }]);
+    expect(typeOf(leader.say(follower, "3", now))).toBe("offer");
+  });
+
+  it("asks for a commit before frames are handed over, whenever the saved limit is reached", () => {
+    const { leader, follower } = establishedPair(now, { limits: { counterLeap: 8 } });
+    const commits = Array.from(
+      { length: 32 },
+      (_, i) => opened(leader.hear(follower.say(leader, `${i}`, now), now)).mustCommit,
+    );
+    expect(commits.filter(Boolean)).toHaveLength(4);
+  });
+});
+
+describe("re-key", () => {
+  it("is begun by an application message only, after the age or number of envelopes", () => {
+    const { leader, follower } = establishedPair(now, { limits: { rekeyAfterEnvelopes: 3 } });
+    for (let i = 0; i < 3; i++) follower.hear(leader.say(follower, `${i}`, now), now);
+    expect(typeOf(leader.control(follower, now))).toBe("data");
+    expect(typeOf(leader.say(follower, "x", now, { established: true }))).toBe("data");
+    const offer = leader.say(follower, "y", now);
+    expect(typeOf(offer)).toBe("offer");
+    follower.hear(offer, now);
+    leader.hear(follower.say(leader, "z", now), now);
+    expect(typeOf(leader.say(follower, "w", now))).toBe("data");
+    const other = establishedPair(now);
+    expect(typeOf(other.leader.say(other.follower, "x", now + 2 * dayMs))).toBe("offer");
+  });
+
+  it("erases the sending key of the old session a while after it left the front, and keeps reading it", () => {
+    const { leader, follower } = establishedPair(now, { limits: { rekeyAfterEnvelopes: 0 } });
+    const delayed = follower.say(leader, "delayed", now, { established: true });
+    follower.hear(leader.say(follower, "y", now), now);
+    leader.hear(follower.say(leader, "z", now, { established: true }), now);
+    expect(leader.mesgen.sessions(follower.id).map(({ sends }) => sends)).toEqual([true, true]);
+    leader.mesgen.tick(now + 60_000);
+    expect(leader.mesgen.sessions(follower.id).map(({ sends }) => sends)).toEqual([true, false]);
+    leader.hear(delayed, now + 60_000);
+    expect(leader.read).toEqual(["z", "delayed"]);
+  });
+});
+
+describe("R7: sealed sender", () => {
+  it("hides the ID, is made once per session, and heals a forgotten session", () => {
+    const { leader, follower } = establishedPair(now, { sealedSender: true });
+    const hex = Buffer.from(leader.identity.keys.publicKey).toString("hex");
+    const first = leader.say(follower, "1", now);
+    const second = leader.say(follower, "2", now);
+    expect(Buffer.from(first).toString("hex")).not.toContain(hex);
+    expect(decodeEnvelope(second).sender).toEqual(decodeEnvelope(first).sender);
+    follower.forgetEverything(now);
+    expect(follower.hear(first, now)).toMatchObject({ kind: "unreadable", peer: leader.id });
+    const result = opened(leader.hear(follower.owed(leader, now)[0] as Uint8Array, now));
+    expect(result.lost).toHaveLength(1);
+    follower.hear(leader.say(follower, "again", now), now);
+    expect(follower.read).toEqual(["again"]);
+  });
+
+  it("is different for each session and each offer", () => {
+    const { leader, follower } = strangers({ sealedSender: true });
+    const offer = leader.say(follower, "1", now);
+    follower.hear(offer, now);
+    leader.hear(follower.say(leader, "2", now), now);
+    const data = leader.say(follower, "3", now);
+    expect(decodeEnvelope(data).sender).not.toEqual(decodeEnvelope(offer).sender);
+  });
+});
+
+describe("R8: separate identities", () => {
+  it("share nothing: two identities of one process talk to each other like strangers", () => {
+    const seed = createIdentity().exportSeed();
+    const one = new TestPeer({ identity: identityFromSeed(seed) });
+    const two = new TestPeer();
+    two.hear(one.say(two, "x", now), now);
+    expect(two.read).toEqual(["x"]);
+    expect(one.mesgen.epoch).not.toBe(two.mesgen.epoch);
+    expect(one.maps.tag).not.toBe(two.maps.tag);
+  });
+});
+
+describe("P4, P10: strangers change nothing", () => {
+  it("mutated, misaddressed, reflected, replayed and forged envelopes leave lists, order and keys as they were", () => {
+    const { leader, follower } = establishedPair(now);
+    const third = new TestPeer();
+    leader.hear(third.say(leader, "hi", now), now);
+    third.hear(leader.say(third, "ho", now), now);
+    const recorded = [
+      leader.say(follower, "one", now),
+      follower.say(leader, "two", now),
+      third.say(leader, "three", now),
+      third.say(follower, "four", now),
+    ];
+    follower.hear(recorded[0] as Uint8Array, now);
+    leader.hear(recorded[1] as Uint8Array, now);
+    leader.hear(recorded[2] as Uint8Array, now);
+    follower.hear(recorded[3] as Uint8Array, now);
+    const before = [leader, follower].map(fingerprint);
+    const read = [leader, follower].map((peer) => peer.read.length);
+    for (const peer of [leader, follower]) {
+      for (const envelope of recorded) {
+        peer.hear(envelope, now);
+        for (let bit = 0; bit < envelope.length * 8; bit += 3) {
+          const mutated = envelope.slice();
+          mutated[bit >> 3] = (mutated[bit >> 3] as number) ^ (1 << (bit & 7));
+          peer.hear(mutated, now);
+        }
+        for (const other of [leader, follower, third]) {
+          const claimed = envelope.slice();
+          claimed.set(other.identity.keys.publicKey, 2);
+          peer.hear(claimed, now);
+        }
+      }
+    }
+    expect([leader, follower].map(fingerprint)).toEqual(before);
+    expect([leader, follower].map((peer) => peer.read.length)).toEqual(read);
+    const pending = [...leader.maps.counterparties()].filter((c) => c.pending !== undefined);
+    expect(pending.length).toBeLessThanOrEqual([...leader.maps.counterparties()].length);
+  });
+
+  it("an unknown version is counted, and never answered", () => {
+    const { leader, follower } = establishedPair(now);
+    const envelope = leader.say(follower, "x", now).slice();
+    envelope[0] = 0x21;
+    expect(follower.hear(envelope, now)).toEqual({ kind: "dropped", reason: "unknown-version" });
+    expect(follower.mesgen.due(now)).toEqual([]);
+    expect(follower.mesgen.drops["unknown-version"]).toBe(1);
+  });
+
+  it("inspect tells the cost without any handshake", () => {
+    const { leader, follower } = establishedPair(now);
+    const third = new TestPeer();
+    const before = leader.mesgen.handshakes;
+    expect(leader.mesgen.inspect(follower.say(leader, "x", now)).work).toBe("symmetric");
+    expect(leader.mesgen.inspect(third.say(leader, "x", now))).toEqual({ work: "handshake", sender: third.id });
+    expect(third.mesgen.inspect(leader.say(follower, "x", now)).work).toBe("answer");
+    expect(leader.mesgen.inspect(new Uint8Array(5)).work).toBe("none");
+    expect(leader.mesgen.handshakes).toBe(before);
+  });
+});
