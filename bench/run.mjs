@@ -1,0 +1,170 @@
+#!/usr/bin/env node
+// The benchmark: installs the alternatives once, measures all in turn, pass after pass, and prints tables or JSON.
+
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import { installOnce } from "./lib/install.mjs";
+import { listMeasures } from "./lib/measures.mjs";
+import { help, readOptions, UsageError } from "./lib/options.mjs";
+import { findCores, Pair } from "./lib/pair.mjs";
+import { compare, summarize } from "./lib/summary.mjs";
+import { formatTables } from "./lib/tables.mjs";
+
+const started = Date.now();
+const running = new Map(); // peer name -> Pair
+
+function progress(text) {
+  process.stderr.write(`${`${((Date.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${text}\n`);
+}
+
+async function main() {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  installOnce(progress);
+  const peers = new Map();
+  for (const name of options.peers) peers.set(name, await import(`./peers/${name}.mjs`));
+  for (const peer of peers.values()) await peer.checkBuilt?.();
+
+  const cores = findCores();
+  const results = Object.fromEntries(options.peers.map((name) => [name, {}]));
+  const failures = []; // failed for good
+  const retries = []; // failed at first
+  for (let pass = 0; pass < options.passes; pass++) {
+    try {
+      await runPass({ pass, options, peers, cores, results, failures, retries });
+    } finally {
+      stopAll();
+    }
+  }
+
+  const report = {
+    startedAt: new Date(started).toISOString(),
+    machine: {
+      cpu: os.cpus()[0]?.model,
+      cores: os.cpus().length,
+      platform: `${process.platform} ${os.release()}`,
+      pinnedTo: cores,
+    },
+    versions: { node: process.versions.node, openssl: process.versions.openssl },
+    options: { passes: options.passes, sizes: options.sizes, seconds: options.seconds, idlePeers: options.idlePeers },
+    peers: Object.fromEntries([...peers].map(([name, peer]) => [name, describe(peer)])),
+    passes: results,
+    summary: summarize(results),
+    ahead: peers.has("egtp") ? compare(results, "egtp") : undefined,
+    failures,
+    retries,
+  };
+  print(report, options);
+  return failures.length === 0 ? 0 : 1;
+}
+
+/** One measure after the other, each of all peers in turn, so that what is compared was taken close in time. */
+async function runPass({ pass, options, peers, cores, results, failures, retries }) {
+  const names = rotate(options.peers, pass);
+  for (const measure of listMeasures(options)) {
+    if (measure.fresh) stopAll();
+    for (const name of names) {
+      const peer = peers.get(name);
+      if (measure.shared && peer.variantOf !== undefined) continue;
+      results[name][measure.key] ??= [];
+      const figures = results[name][measure.key];
+      progress(`pass ${pass + 1} of ${options.passes}: ${measure.title}, ${name}`);
+      const outcome = await measureTwice(measure, name, peer, cores);
+      figures[pass] = outcome.figures ?? null;
+      for (const error of outcome.errors) {
+        const entry = { pass: pass + 1, peer: name, measure: measure.key, error: error.message };
+        (outcome.figures === undefined ? failures : retries).push(entry);
+      }
+    }
+  }
+}
+
+/** A measure that fails is tried once more, with processes started anew: some libraries hang now and then. */
+async function measureTwice(measure, name, peer, cores) {
+  const errors = [];
+  while (errors.length < 2) {
+    try {
+      if (!running.has(name)) running.set(name, await Pair.start(name, cores));
+      return { figures: await measure.run(running.get(name), peer), errors };
+    } catch (error) {
+      progress(`  failed: ${error.message}`);
+      errors.push(error);
+      stop(name);
+    }
+  }
+  return { errors };
+}
+
+function rotate(names, by) {
+  const at = by % names.length;
+  return [...names.slice(at), ...names.slice(0, at)];
+}
+
+function stop(name) {
+  running.get(name)?.stop();
+  running.delete(name);
+}
+
+function stopAll() {
+  for (const name of [...running.keys()]) stop(name);
+}
+
+function describe(peer) {
+  return { title: peer.title, calls: peer.calls, version: readVersion(peer), variantOf: peer.variantOf };
+}
+
+function readVersion({ packageName, packageFile }) {
+  const file = packageFile ?? (packageName && new URL(`./node_modules/${packageName}/package.json`, import.meta.url));
+  return file === undefined || !existsSync(file) ? undefined : JSON.parse(readFileSync(file, "utf8")).version;
+}
+
+function print(report, { json, sizes }) {
+  if (json === "-") {
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+    return;
+  }
+  const { machine, versions } = report;
+  const pinned = machine.pinnedTo.length > 0;
+  const lines = [
+    "",
+    `Node ${versions.node}, OpenSSL ${versions.openssl}, ${machine.cores} x ${machine.cpu}, ${machine.platform}`,
+    `Two processes over loopback, ${pinned ? "one core each" : "not pinned"}; medians of ${report.options.passes} pass(es) of ${report.options.seconds} s a measure.`,
+    "Machines are noisy: compare ratios and CPU per message, not single rates.",
+    "",
+    formatTables({ summary: report.summary, ahead: report.ahead, sizes, pinned }),
+    "",
+    ...Object.entries(report.peers).map(
+      ([name, { title, version }]) => `${name}: ${title}${version ? ` (${version})` : ""}`,
+    ),
+    "",
+    ...report.retries.map(
+      ({ pass, peer, measure, error }) => `tried again in pass ${pass}: ${peer}, ${measure}: ${error.split("\n")[0]}`,
+    ),
+    ...report.failures.map(
+      ({ pass, peer, measure, error }) => `failed in pass ${pass}: ${peer}, ${measure}: ${error.split("\n")[0]}`,
+    ),
+  ];
+  process.stdout.write(`${lines.join("\n").trimEnd()}\n`);
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+]) {
+  process.on(signal, () => {
+    stopAll();
+    process.exit(code);
+  });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  stopAll();
+  process.stderr.write(`${error instanceof UsageError ? `${error.message}\n\n${help}` : `bench: ${error.message}\n`}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
