@@ -39,6 +39,22 @@ export function isEd25519PublicKey(bytes: Uint8Array): boolean {
   return bytes.length === peerIdBytes && isCanonicalPoint(bytes) && isOnCurve(bytes);
 }
 
+/** The y of the eight points whose order divides the cofactor, canonical, without the sign of x. */
+const lowOrderY: ReadonlySet<string> = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]);
+
+/** Whether a canonical key is of low order: nobody shares a secret with it, and anyone can sign for it. */
+export function isLowOrderKey(bytes: Uint8Array): boolean {
+  const y = bytes.slice();
+  y[31]! &= 0x7f;
+  return lowOrderY.has(toHex(y));
+}
+
 /**
  * Whether 32 bytes encode a point canonically, if they encode one at all: y below 2^255 - 19, and no sign on an x of
  * zero (which only the two points with y = 1 and y = -1 have).

@@ -7,11 +7,11 @@
  * @see docs/spec.md, "Identity"
  */
 import { asciiText, encodeUtf8 } from "./bytes.ts";
-import { isEd25519PublicKey } from "./ed25519.ts";
+import { isEd25519PublicKey, isLowOrderKey } from "./ed25519.ts";
 import { WireError } from "./errors.ts";
 import { peerIdBytes, peerIdTextLength } from "./limits.ts";
 
-/** The name of a peer: 52 characters of z-base-32, known to be the canonical encoding of a point on the curve. */
+/** The name of a peer: 52 characters of z-base-32, known to be the canonical encoding of a point on the curve, not of low order. */
 export type PeerId = string & { readonly __brand: "PeerId" };
 
 const alphabetCodes = encodeUtf8("ybndrfg8ejkmcpqxot1uwisza345h769");
@@ -20,7 +20,7 @@ const valueOfCode = new Uint8Array(128).fill(255);
 for (let value = 0; value < 32; value++) valueOfCode[alphabetCodes[value]!] = value;
 
 /**
- * Reads a peer ID from text: exactly its 52 characters, lower case, the unused bits zero, a canonical point on the curve.
+ * Reads a peer ID from text: exactly its 52 characters, lower case, the unused bits zero, a canonical point on the curve, not of low order.
  *
  * @throws {@link WireError} `EGTP_WIRE_BAD_PEER_ID`.
  */
@@ -39,13 +39,13 @@ export function isPeerId(text: unknown): text is PeerId {
  * The peer ID of a public key that came from outside.
  *
  * @param bytes - Borrowed.
- * @throws {@link WireError} `EGTP_WIRE_BAD_PEER_ID` unless they are 32 bytes, canonical and on the curve.
+ * @throws {@link WireError} `EGTP_WIRE_BAD_PEER_ID` unless they are 32 bytes, canonical, on the curve and not of low order.
  */
 export function peerIdFromBytes(bytes: Uint8Array): PeerId {
   if (bytes.length !== peerIdBytes) {
     throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${bytes.length} bytes instead of ${peerIdBytes}`);
   }
-  if (!isEd25519PublicKey(bytes)) throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${notAPoint}`);
+  if (!isUsable(bytes)) throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${notAPoint}`);
   return encode(bytes);
 }
 
@@ -83,7 +83,11 @@ export function comparePeerIds(a: PeerId, b: PeerId): number {
   return 0;
 }
 
-const notAPoint = "the key is not the canonical encoding of a point on the curve";
+const notAPoint = "the key is not the canonical encoding of a point of the curve's large group";
+
+function isUsable(key: Uint8Array): boolean {
+  return isEd25519PublicKey(key) && !isLowOrderKey(key);
+}
 
 function problemOf(text: unknown): string | undefined {
   if (typeof text !== "string") return "it is not text";
@@ -92,7 +96,7 @@ function problemOf(text: unknown): string | undefined {
     if ((valueOfCode[text.charCodeAt(i)] ?? 255) > 31) return `character ${i + 1} is not one of z-base-32`;
   }
   if ((valueOfCode[text.charCodeAt(peerIdTextLength - 1)]! & 0b1111) !== 0) return "its unused last bits are not zero";
-  return isEd25519PublicKey(peerIdToBytes(text as PeerId)) ? undefined : notAPoint;
+  return isUsable(peerIdToBytes(text as PeerId)) ? undefined : notAPoint;
 }
 
 /** Where the text is prepared. */
