@@ -287,7 +287,7 @@ export class Mesgen {
       carrier: record.id,
       early: false,
       theirEpoch: record.theirEpoch,
-      ourEpoch: session.serial === 0 ? undefined : this.epoch,
+      ourEpoch: session.isOfThisRun ? this.epoch : undefined,
       frames: control.rest,
       lost,
       restarted,
@@ -880,7 +880,7 @@ export class Mesgen {
     state.restoredNamed = true;
     for (const record of counterparty.sessions) {
       const session = this.#table.session(record.id, now) as LiveSession;
-      if (session.sending !== undefined || session.named || session.serial > 0) continue;
+      if (session.isOfThisRun || session.named) continue;
       session.named = true;
       this.#nameRejected(state, entry(record.id));
     }

@@ -30,6 +30,8 @@ export interface LiveSession {
    */
   readonly refused: ReplayWindow | undefined;
   sending: SendingHalf | undefined;
+  /** Its handshake was begun in this run, or answered in it: our half names this run's epoch. */
+  readonly isOfThisRun: boolean;
   /** An authentic envelope came under it in this run. */
   confirmed: boolean;
   /** We moved it to our front once, following the leader, or need not. */

@@ -258,6 +258,7 @@ function liveSession(
     window: new ReplayWindow(isLoaded ? record.counterLimit : 0),
     refused: isLoaded ? new ReplayWindow() : undefined,
     sending,
+    isOfThisRun: sending !== undefined,
     confirmed: false,
     followed: false,
     named: false,

@@ -1,1 +1,5 @@
-export {};
+export { noFaults } from "./network.ts";
+export { attack, converge, type Profile, profiles, type Report, run, settleDown } from "./run.ts";
+export type { Cores, SimPeer } from "./sim-peer.ts";
+export { loadVariant, type Variant, variants } from "./variants.ts";
+export { type Violation, World, type WorldOptions } from "./world.ts";

@@ -1,0 +1,147 @@
+/**
+ * The third provider behind the crypto seam, for the simulator alone: a keyed hash that is fast and no secret to anyone, and
+ * that watches what the real ones cannot: whether a nonce is ever used for two plaintexts.
+ *
+ * Shared secrets are hashes of both public keys, so that everything a handshake needs holds: both sides agree, another pair
+ * does not. An attacker in the simulator never computes; it only records, mutates and replays, and for that the tags hold.
+ */
+
+import { type CryptoProvider, type DhKeyPair, tagBytes } from "@egtp/mesgen";
+import type { Random } from "./random.ts";
+
+export class NonceReuse extends Error {
+  override readonly name = "NonceReuse";
+}
+
+/** Remembers, from outside the code that chooses nonces, what each key sealed under each counter. */
+export class NonceWatch {
+  readonly #sealed = new Map<string, string>();
+
+  note(key: Uint8Array, counter: number, associatedData: Uint8Array, plaintext: Uint8Array): void {
+    const name = `${text(key)}:${counter}`;
+    const what = text(digest([associatedData, plaintext], 16));
+    const before = this.#sealed.get(name);
+    if (before === undefined) this.#sealed.set(name, what);
+    else if (before !== what) throw new NonceReuse(`Counter ${counter} of a key was used twice`);
+  }
+}
+
+export function simulatedCrypto(random: Random, watch: NonceWatch): CryptoProvider {
+  const keyPair = (secret: Uint8Array): DhKeyPair => ({ secret, publicKey: digest([label("public"), secret], 32) });
+  return {
+    name: "simulated",
+    randomBytes: (length) => random.bytes(length),
+    generateDhKeyPair: () => keyPair(random.bytes(32)),
+    dhKeyPairFromSecret: (secret) => keyPair(secret.slice()),
+    dh: (own, theirs) => {
+      const ours = text(own.publicKey) < text(theirs) ? [own.publicKey, theirs] : [theirs, own.publicKey];
+      return digest([label("shared"), ...ours], 32);
+    },
+    identityFromSeed: (seed) => {
+      const dh = keyPair(seed.slice());
+      return { publicKey: dh.publicKey, dh, sign: (message) => digest([label("signed"), dh.publicKey, message], 64) };
+    },
+    verify: (publicKey, message, signature) =>
+      text(digest([label("signed"), publicKey, message], 64)) === text(signature),
+    dhPublicKeyOf: (publicKey) => publicKey.slice(),
+    sha512: (...parts) => digest(parts, 64),
+    hmacSha512: (key, ...parts) => digest([label("mac"), key, ...parts], 64),
+    hkdf2: (chainingKey, input) => [
+      digest([label("first"), chainingKey, input], 64),
+      digest([label("second"), chainingKey, input], 64),
+    ],
+    seal: (key, counter, associatedData, plaintext, out, outOffset) => {
+      watch.note(key, counter, associatedData, plaintext);
+      const tag = digest([key, numberBytes(counter), associatedData, plaintext], tagBytes);
+      out.set(plaintext, outOffset);
+      out.set(tag, outOffset + plaintext.length);
+    },
+    open: (key, counter, associatedData, sealed) => {
+      if (sealed.length < tagBytes) return null;
+      const plaintext = sealed.slice(0, -tagBytes);
+      const tag = digest([key, numberBytes(counter), associatedData, plaintext], tagBytes);
+      return text(tag) === text(sealed.subarray(-tagBytes)) ? plaintext : null;
+    },
+    equal: (a, b) => text(a) === text(b),
+  };
+}
+
+/** The real provider with the nonce watch before it. */
+export function watched(crypto: CryptoProvider, watch: NonceWatch, random: Random): CryptoProvider {
+  return {
+    ...crypto,
+    name: `${crypto.name}, watched`,
+    randomBytes: (length) => random.bytes(length),
+    generateDhKeyPair: () => crypto.dhKeyPairFromSecret(random.bytes(32)),
+    seal: (key, counter, associatedData, plaintext, out, outOffset) => {
+      watch.note(key, counter, associatedData, plaintext);
+      crypto.seal(key, counter, associatedData, plaintext, out, outOffset);
+    },
+  };
+}
+
+const encoder = new TextEncoder();
+const labels = new Map<string, Uint8Array>();
+
+function label(name: string): Uint8Array {
+  let bytes = labels.get(name);
+  if (bytes === undefined) {
+    bytes = encoder.encode(name);
+    labels.set(name, bytes);
+  }
+  return bytes;
+}
+
+function text(bytes: Uint8Array): string {
+  let result = "";
+  for (let i = 0; i < bytes.length; i++) result += String.fromCharCode(bytes[i] as number);
+  return result;
+}
+
+function numberBytes(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setFloat64(0, value);
+  return bytes;
+}
+
+/** Four murmur-like lanes over length-prefixed parts, stretched to the length asked for. Not a cryptographic hash. */
+function digest(parts: readonly Uint8Array[], length: number): Uint8Array {
+  let a = 0x243f6a88 | 0;
+  let b = 0x85a308d3 | 0;
+  let c = 0x13198a2e | 0;
+  let d = 0x03707344 | 0;
+  const mix = (word: number): void => {
+    a = Math.imul(a ^ word, 0xcc9e2d51);
+    a = (a << 15) | (a >>> 17);
+    b = Math.imul(b + a, 0x1b873593) ^ word;
+    b = (b << 13) | (b >>> 19);
+    c = Math.imul(c ^ b, 0x85ebca6b) + word;
+    c = (c << 16) | (c >>> 16);
+    d = Math.imul(d + c, 0xc2b2ae35) ^ a;
+    d = (d << 11) | (d >>> 21);
+  };
+  for (const part of parts) {
+    mix(part.length ^ 0x5bd1e995);
+    let i = 0;
+    for (; i + 4 <= part.length; i += 4) {
+      mix(
+        (part[i] as number) |
+          ((part[i + 1] as number) << 8) |
+          ((part[i + 2] as number) << 16) |
+          ((part[i + 3] as number) << 24),
+      );
+    }
+    let last = 0x80;
+    for (; i < part.length; i++) last = (last << 8) | (part[i] as number);
+    mix(last);
+  }
+  for (let i = 0; i < 4; i++) mix(i);
+  const out = new Uint8Array(length);
+  for (let i = 0; i < length; i += 16) {
+    mix(i);
+    mix(i ^ 0x27d4eb2f);
+    const words = [a, b, c, d];
+    for (let j = 0; j < 16 && i + j < length; j++) out[i + j] = (words[j >> 2] as number) >>> (8 * (j & 3));
+  }
+  return out;
+}

@@ -1,0 +1,87 @@
+/** What one run has in it: a clock, a network, peers, and a note of every promise that was broken. */
+
+import { defaultCryptoProvider, identityFromSeed } from "@egtp/mesgen";
+import { Clock } from "./clock.ts";
+import { NonceWatch, simulatedCrypto, watched } from "./crypto.ts";
+import { Ledger } from "./ledger.ts";
+import { Network } from "./network.ts";
+import { Random } from "./random.ts";
+import { type Cores, type CrashKind, SimPeer, type Surroundings } from "./sim-peer.ts";
+
+export interface Violation {
+  readonly property: string;
+  readonly detail: string;
+  readonly at: number;
+}
+
+export interface WorldOptions {
+  readonly cores: Cores;
+  /** Use the real cryptography instead of the simulator's. */
+  readonly realCrypto?: boolean;
+  readonly trace?: boolean;
+}
+
+export class World implements Surroundings {
+  readonly clock = new Clock();
+  readonly ledger = new Ledger();
+  readonly random: Random;
+  readonly network: Network;
+  readonly peers: SimPeer[] = [];
+  readonly violations: Violation[] = [];
+  readonly lines: string[] = [];
+  readonly crypto: Surroundings["crypto"];
+  readonly cores: Cores;
+  crashes = 0;
+  readonly #trace: boolean;
+
+  constructor(seed: number, options: WorldOptions) {
+    this.random = new Random(seed);
+    this.#trace = options.trace ?? false;
+    this.cores = options.cores;
+    const watch = new NonceWatch();
+    const random = this.random.fork();
+    this.crypto =
+      options.realCrypto === true ? watched(defaultCryptoProvider, watch, random) : simulatedCrypto(random, watch);
+    this.network = new Network(this.clock, this.random.fork());
+  }
+
+  violate = (property: string, detail: string): void => {
+    this.log(() => `VIOLATION ${property}: ${detail}`);
+    if (!this.violations.some((other) => other.property === property)) {
+      this.violations.push({ property, detail, at: this.clock.now });
+    }
+  };
+
+  log = (line: () => string): void => {
+    if (this.#trace) this.lines.push(`${this.clock.now.toFixed(2).padStart(12)}  ${line()}`);
+  };
+
+  addPeer(offsetMs: number, bornAgoMs: number, withMailbox: boolean): SimPeer {
+    const name = String.fromCharCode(65 + this.peers.length);
+    const identity = identityFromSeed(this.random.bytes(32), this.crypto);
+    const peer = new SimPeer(this, name, identity, offsetMs);
+    this.peers.push(peer);
+    this.network.attach(peer.id, peer, withMailbox);
+    peer.start(bornAgoMs);
+    return peer;
+  }
+
+  other(than: SimPeer): SimPeer {
+    return this.random.pick(this.peers.filter((peer) => peer !== than));
+  }
+
+  /** Repeats something at random distances until an instant. */
+  every(meanMs: number, until: number, what: () => void): void {
+    const again = (): void => {
+      if (this.clock.now >= until) return;
+      what();
+      this.clock.after(meanMs * (0.5 + this.random.unit()), again);
+    };
+    this.clock.after(meanMs * this.random.unit(), again);
+  }
+
+  crash(peer: SimPeer, kind: CrashKind): void {
+    this.crashes += 1;
+    peer.crash(kind, 50 + this.random.unit() * 5 * 1_000);
+  }
+}
