@@ -1,0 +1,49 @@
+/**
+ * A message or reply that comes in parts, until all are there. Every part is copied into memory of its own size, so
+ * what is held grows with what was received and never with what was announced.
+ */
+import { type Millis, partBytes } from "@egtp/wire";
+import type { Outgoing } from "./outgoing.ts";
+
+export class Assembly {
+  /** The number of its first part. */
+  readonly number: number;
+  readonly totalBytes: number;
+  readonly parts: number;
+  readonly deadlineAt: Millis;
+  /** For a reply: the request that it answers. */
+  readonly answered: Outgoing | undefined;
+  readonly #chunks: (Uint8Array | undefined)[] = [];
+  #missing: number;
+
+  constructor(number: number, totalBytes: number, parts: number, deadlineAt: Millis, answered: Outgoing | undefined) {
+    this.number = number;
+    this.totalBytes = totalBytes;
+    this.parts = parts;
+    this.deadlineAt = deadlineAt;
+    this.answered = answered;
+    this.#missing = parts;
+  }
+
+  has(index: number): boolean {
+    return this.#chunks[index] !== undefined;
+  }
+
+  /** @param part - Borrowed: it is copied. The frame's length was checked against its index and the total. */
+  add(index: number, part: Uint8Array): void {
+    if (this.has(index)) return;
+    this.#chunks[index] = part.slice();
+    this.#missing--;
+  }
+
+  get isComplete(): boolean {
+    return this.#missing === 0;
+  }
+
+  /** The whole body, once complete. */
+  body(): Uint8Array {
+    const body = new Uint8Array(this.totalBytes);
+    for (let index = 0; index < this.parts; index++) body.set(this.#chunks[index]!, index * partBytes);
+    return body;
+  }
+}

@@ -1,0 +1,711 @@
+/**
+ * Everything that comes from one peer: it places numbers, hands messages to the sink in the order received, keeps those
+ * whose handlers have not returned, puts parts together, and says in receipts and rejections what became of them.
+ *
+ * A number is receipted only when it was placed or is proven to be handled: a receipt for what never ran is the worst
+ * fault there is.
+ *
+ * @see docs/spec.md, "Delivery"
+ */
+import type { HandledMarks } from "@egtp/session-store";
+import {
+  type Epoch,
+  type FrameReader,
+  type FrameWriter,
+  type Millis,
+  maxReceiptRanges,
+  type PeerId,
+  WireError,
+} from "@egtp/wire";
+import { Assembly } from "./assembly.ts";
+import { EpochInbox } from "./epoch-inbox.ts";
+import { type Arrival, Incoming } from "./incoming.ts";
+import type { Ledger } from "./ledger.ts";
+import {
+  maxEpochs,
+  maxOpenEpochs,
+  maxTypeNames,
+  receiptBytes,
+  receiptDelayMs,
+  receiptEnvelopes,
+  rejectionMemoryMs,
+} from "./limits.ts";
+import type { Outbox } from "./outbox.ts";
+import { codeOfReason, type RejectReason } from "./outcome.ts";
+import { type Outgoing, partsOf } from "./outgoing.ts";
+import { addRange, dropBelow, includesNumber, subtractRanges } from "./ranges.ts";
+
+/** What came out of a session or offer, as `Mesgen.open` tells it. */
+export interface Delivered {
+  /** The session or offer it came under. */
+  readonly carrier: string;
+  readonly early: boolean;
+  /** The epoch that numbers the peer's messages. */
+  readonly theirEpoch: Epoch;
+  /**
+   * The epoch of ours that the session names: a reply that names no epoch answers a request of that one. Leave it out
+   * for a session of an earlier run; such a reply is then taken for one that nobody awaits.
+   */
+  readonly ourEpoch?: Epoch | undefined;
+  /** Given over: handlers get views of it. */
+  readonly frames: Uint8Array;
+}
+
+/** What taking in an envelope came to. */
+export interface Received {
+  /** A message used a type number whose name is not known here: name the carrier to the peer as unusable. */
+  readonly unplaced: boolean;
+  /** The peer broke a rule of the format. What came before in the envelope stands, the rest was not read. */
+  readonly fault: WireError | undefined;
+}
+
+interface Rejection {
+  readonly epoch: Epoch;
+  readonly number: number;
+  readonly code: number;
+}
+
+/** Rejections that wait to leave; others are repeated when the peer asks again. */
+const maxRejections = 4_096;
+const noBytes = new Uint8Array(0);
+const fine: Received = { unplaced: false, fault: undefined };
+
+export class Inbox {
+  readonly peer: PeerId;
+  readonly #ledger: Ledger;
+  readonly #outbox: Outbox;
+  /** Most recently opened first. */
+  readonly #epochs: EpochInbox[] = [];
+
+  /** Messages whose handlers have not returned, and what is there of messages in parts. */
+  #held = 0;
+  #heldBytes = 0;
+  /** Held for want of a handler. */
+  #waiting: Incoming[] = [];
+  #waitUntil: Millis = Infinity;
+
+  /** With handled marks that are not staged in the maps, */
+  #touched: EpochInbox[] = [];
+  /** or staged there and not known to be kept, oldest first. */
+  #committing: EpochInbox[][] = [];
+
+  #rejections: Rejection[] = [];
+  /** When what is to be receipted must leave; `Infinity` when there is nothing. */
+  #receiptAt: Millis = Infinity;
+  /** The peer waits for the next receipt, or much came since the last. */
+  #isUrgent = false;
+  #envelopes = 0;
+  #bytes = 0;
+  #usedAt: Millis = 0;
+
+  constructor(peer: PeerId, ledger: Ledger, outbox: Outbox) {
+    this.peer = peer;
+    this.#ledger = ledger;
+    this.#outbox = outbox;
+  }
+
+  /** Whether nothing would be lost that cannot be had again from the maps, but rejections of long ago. */
+  isForgettable(now: Millis): boolean {
+    return (
+      this.#held === 0 &&
+      this.#rejections.length === 0 &&
+      this.#epochs.every((inbox) => inbox.isQuiet && (inbox.window.isPlain || now - this.#usedAt > rejectionMemoryMs))
+    );
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Whether a receipt or rejection must leave now. */
+  isDue(now: Millis): boolean {
+    return this.#receiptAt <= now || this.#rejections.length > 0;
+  }
+
+  /** When `tick` must be called, or a receipt leave, at the latest; what is due already is not counted. */
+  nextDeadline(now: Millis): Millis {
+    return this.#receiptAt > now ? Math.min(this.#receiptAt, this.#waitUntil) : this.#waitUntil;
+  }
+
+  // ---- Taking in.
+
+  receive(reader: FrameReader, opened: Delivered, now: Millis): Received {
+    const inbox = this.#open(opened.theirEpoch, now);
+    this.#usedAt = now;
+    const arrival: Arrival | undefined =
+      inbox === undefined ? undefined : { peer: this.peer, inbox, frames: opened.frames, early: opened.early, at: now };
+    const ledger = this.#ledger;
+    const outbox = this.#outbox;
+    let unplaced = false;
+    let fault: WireError | undefined;
+    let wantsReceipt = false;
+    let isPrompt = false;
+    let runFrom = 0;
+    let runTo = 0;
+    let pending: Incoming[] | undefined;
+    let settledHere = 0;
+    for (;;) {
+      try {
+        if (!reader.next()) break;
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error;
+        fault = error;
+        break;
+      }
+      const { kind } = reader;
+      if (kind === "message" || kind === "reply") {
+        wantsReceipt = true;
+        const { number } = reader;
+        if (inbox === undefined || arrival === undefined) {
+          this.#refuse(opened.theirEpoch, number, "not-placed");
+          continue;
+        }
+        const { window } = inbox;
+        if (reader.base > window.watermark) this.#advance(inbox, reader.base);
+        if (!window.fits(number)) {
+          this.#refuse(inbox.epoch, number, "not-placed");
+          continue;
+        }
+        if (kind === "reply") {
+          if (window.has(number)) this.#repeat(inbox, number, false);
+          else this.#takeReply(reader, inbox, opened, now);
+          continue;
+        }
+        if (reader.name !== undefined) bind(inbox, reader.typeNumber, reader.name);
+        if (window.has(number)) {
+          this.#repeat(inbox, number, reader.isRequest);
+          continue;
+        }
+        const type = inbox.types[reader.typeNumber];
+        if (type === undefined || (reader.name !== undefined && reader.name !== type)) {
+          if (reader.typeNumber >= maxTypeNames) this.#refuse(inbox.epoch, number, "quota");
+          else unplaced = true;
+          continue;
+        }
+        const isPart = reader.partIndex !== undefined;
+        let length = reader.bodyEnd - reader.bodyStart;
+        let body: Uint8Array | undefined;
+        if (reader.totalBytes > ledger.limits.maxMessageBytes) {
+          window.place(number);
+          this.#reject(inbox, number, 1, "too-large");
+          settledHere++;
+          continue;
+        }
+        if (isPart) {
+          const assembly = this.#takePart(reader, inbox, undefined, now);
+          if (assembly === undefined || !assembly.isComplete) continue;
+          body = this.#complete(inbox, assembly);
+          length = body.length;
+        } else {
+          if (!inbox.hasPlaceFor(number) || !this.#hasRoom(length, reader.isRequest)) continue;
+          window.place(number);
+        }
+        const incoming = new Incoming(
+          arrival,
+          reader.firstNumber,
+          isPart ? partsOf(length) : 1,
+          type,
+          reader.isRequest,
+          reader.remainingMs ?? Infinity,
+          reader.bodyStart,
+          reader.bodyEnd,
+          body,
+        );
+        const verdict = this.#hand(incoming);
+        if (incoming.isDone) settledHere++;
+        else if (verdict === "handled") {
+          incoming.isDone = true;
+          settledHere++;
+          if (incoming.number === runTo) {
+            runTo += incoming.parts;
+          } else {
+            if (runFrom < runTo) this.#handle(inbox, runFrom, runTo);
+            runFrom = incoming.number;
+            runTo = runFrom + incoming.parts;
+          }
+        } else if (this.#keep(incoming, verdict)) {
+          if (pending === undefined) pending = [incoming];
+          else pending.push(incoming);
+        } else settledHere++;
+        continue;
+      }
+      switch (kind) {
+        case "receipt":
+          if (reader.epoch === ledger.epoch) outbox.takeReceipt(reader);
+          break;
+        case "rejection":
+          if (reader.epoch === ledger.epoch) outbox.takeRejection(reader.number, reader.code);
+          break;
+        case "probe":
+          wantsReceipt = true;
+          if (inbox !== undefined) {
+            if (reader.base > inbox.window.watermark) this.#advance(inbox, reader.base);
+            inbox.probeFrom = reader.from;
+            inbox.probeTo = reader.to;
+            this.#isUrgent = true;
+          }
+          break;
+        case "prompt":
+          isPrompt = true;
+          break;
+        default:
+        // The others belong to other layers.
+      }
+    }
+    outbox.afterEnvelope(now);
+    if (inbox !== undefined) {
+      if (runFrom < runTo) this.#handle(inbox, runFrom, runTo);
+      if (wantsReceipt) {
+        this.#envelopes++;
+        this.#bytes += opened.frames.length;
+        if (this.#envelopes >= receiptEnvelopes || this.#bytes >= receiptBytes) this.#isUrgent = true;
+        if (isPrompt) {
+          // Whoever waits for these wants to hear that they were handled: their receipt leaves when they are.
+          for (const incoming of pending ?? []) incoming.prompt = true;
+          if (pending === undefined || settledHere > 0) this.#isUrgent = true;
+        }
+        this.#schedule(now);
+      }
+    }
+    return unplaced || fault !== undefined ? { unplaced, fault } : fine;
+  }
+
+  // ---- What became of messages.
+
+  /** The handler returned. */
+  handled(incoming: Incoming): void {
+    if (incoming.isDone) return;
+    incoming.isDone = true;
+    this.#release(incoming);
+    if (incoming.prompt) this.#isUrgent = true;
+    this.#handle(incoming.arrival.inbox, incoming.number, incoming.number + incoming.parts);
+  }
+
+  /** A reply was made, which is the proof for its request and goes no earlier than a receipt could. */
+  replied(incoming: Incoming): void {
+    if (incoming.isDone) return;
+    incoming.isDone = true;
+    this.#release(incoming);
+    const { inbox } = incoming.arrival;
+    inbox.handleReplied(incoming.number, incoming.number + incoming.parts);
+    this.#touch(inbox);
+  }
+
+  failed(incoming: Incoming, reason: RejectReason): void {
+    if (incoming.isDone) return;
+    incoming.isDone = true;
+    this.#release(incoming);
+    this.#reject(incoming.arrival.inbox, incoming.number, incoming.parts, reason);
+  }
+
+  /** Hands over again what waits for a handler of this type. */
+  retry(type: string): void {
+    const again = this.#waiting.filter((incoming) => incoming.type === type);
+    if (again.length === 0) return;
+    this.#waiting = this.#waiting.filter((incoming) => incoming.type !== type);
+    for (const incoming of again) {
+      if (incoming.isDone) continue;
+      const verdict = this.#hand(incoming);
+      if (incoming.isDone) continue;
+      if (verdict === "handled") this.handled(incoming);
+      else this.#keep(incoming, verdict);
+    }
+  }
+
+  /** Stages in the maps the marks of everything handled so far. */
+  beginCommit(now: Millis): void {
+    const { maps } = this.#ledger;
+    const batch = this.#touched;
+    this.#touched = [];
+    this.#committing = [...this.#committing, batch];
+    for (const inbox of batch) {
+      if (inbox.isDirty) {
+        // The counterparty may have left the maps meanwhile; its marks are still good.
+        const counterparty = maps.ensure(this.peer, now);
+        const { marks } = inbox;
+        if (counterparty.epochs.get(marks.epoch) !== marks) counterparty.epochs.set(marks.epoch, marks);
+        marks.usedAt = Math.floor(now);
+        maps.touchMarks(counterparty, marks.epoch);
+      }
+      inbox.beginCommit();
+    }
+  }
+
+  /** The oldest marks that were staged are kept: now they may be receipted. */
+  committed(now: Millis): void {
+    for (const inbox of this.#committing[0] ?? []) inbox.committed();
+    this.#committing = this.#committing.slice(1);
+    this.#schedule(now);
+  }
+
+  tick(now: Millis): void {
+    if (now < this.#waitUntil) return;
+    let next = Infinity;
+    for (const incoming of this.#waiting) {
+      if (incoming.deadlineAt <= now) this.failed(incoming, "not-accepted");
+      else if (incoming.deadlineAt < next) next = incoming.deadlineAt;
+    }
+    this.#waiting = this.#waiting.filter((incoming) => !incoming.isDone);
+    for (const inbox of this.#epochs) {
+      for (const assembly of inbox.assemblies?.values() ?? []) {
+        if (assembly.deadlineAt <= now) this.#giveUp(inbox, assembly);
+        else if (assembly.deadlineAt < next) next = assembly.deadlineAt;
+      }
+    }
+    this.#waitUntil = next;
+  }
+
+  // ---- Writing.
+
+  /** Writes rejections and receipts, also those that could have waited, as far as there is room. */
+  fill(writer: FrameWriter): void {
+    let written = 0;
+    for (const { epoch, number, code } of this.#rejections) {
+      if (!writer.rejection(epoch, number, code)) break;
+      written++;
+    }
+    if (written > 0) this.#rejections.splice(0, written);
+    if (this.#receiptAt === Infinity) return;
+    for (const inbox of this.#epochs) {
+      if (!this.#writeAnswer(writer, inbox) || !this.#writeNews(writer, inbox)) return;
+    }
+    this.#receiptAt = Infinity;
+    // Marks that are being committed are what an urgent receipt waits for.
+    this.#isUrgent = this.#isUrgent && this.#epochs.some((inbox) => inbox.isTouched || inbox.committing.length > 0);
+    this.#envelopes = 0;
+    this.#bytes = 0;
+  }
+
+  /** Answers a probe, if need be with several receipts. */
+  #writeAnswer(writer: FrameWriter, inbox: EpochInbox): boolean {
+    const { window } = inbox;
+    while (inbox.probeFrom < inbox.probeTo) {
+      const from = inbox.probeFrom;
+      const { to, received, handled } = inbox.listing(from, inbox.probeTo, maxReceiptRanges);
+      if (!writer.receipt({ epoch: inbox.epoch, received, handled, complete: { from, to } })) return false;
+      inbox.probeFrom = to;
+      if (window.isPlain) continue;
+      for (let number = Math.max(from, window.watermark); number < Math.min(to, window.top); number++) {
+        const code = window.rejection(number);
+        if (code >= 0) this.#pushRejection(inbox.epoch, number, code);
+      }
+    }
+    return true;
+  }
+
+  #writeNews(writer: FrameWriter, inbox: EpochInbox): boolean {
+    const { watermark } = inbox.window;
+    dropBelow(inbox.handledNews, watermark);
+    dropBelow(inbox.receivedNews, watermark);
+    if (inbox.handledNews.length > 0 && inbox.receivedNews.length > 0) {
+      inbox.receivedNews = subtractRanges(inbox.receivedNews, inbox.handledNews);
+    }
+    while (inbox.handledNews.length + inbox.receivedNews.length > 0) {
+      const handled = inbox.handledNews.slice(0, 2 * maxReceiptRanges);
+      const received = inbox.receivedNews.slice(0, 2 * maxReceiptRanges);
+      if (!writer.receipt({ epoch: inbox.epoch, received, handled })) return false;
+      inbox.handledNews = inbox.handledNews.slice(handled.length);
+      inbox.receivedNews = inbox.receivedNews.slice(received.length);
+    }
+    return true;
+  }
+
+  // ---- Numbers.
+
+  /** Something is to be receipted: now or after a while. */
+  #schedule(now: Millis): void {
+    let hasNews = false;
+    for (const inbox of this.#epochs) {
+      if (inbox.probeFrom < inbox.probeTo || inbox.receivedNews.length > 0 || inbox.handledNews.length > 0)
+        hasNews = true;
+    }
+    if (!hasNews) return;
+    const at = this.#isUrgent ? now : now + receiptDelayMs;
+    if (at < this.#receiptAt) this.#receiptAt = at;
+  }
+
+  #handle(inbox: EpochInbox, from: number, to: number): void {
+    inbox.handle(from, to);
+    this.#touch(inbox);
+  }
+
+  #touch(inbox: EpochInbox): void {
+    if (inbox.isTouched) return;
+    inbox.isTouched = true;
+    this.#touched.push(inbox);
+    if (this.#touched.length === 1) this.#ledger.touched.push(this);
+  }
+
+  #advance(inbox: EpochInbox, base: number): void {
+    inbox.advance(base);
+    if (inbox.assemblies === undefined) return;
+    for (const assembly of inbox.assemblies.values()) {
+      // Its sender settled it, as expired perhaps: the rest will never come.
+      if (assembly.number < base) this.#forget(inbox, assembly);
+    }
+  }
+
+  /** A number that came before: what was said of it is said again. */
+  #repeat(inbox: EpochInbox, number: number, isRequest: boolean): void {
+    const { window } = inbox;
+    if (number < window.watermark) return;
+    const code = window.rejection(number);
+    if (code >= 0) this.#pushRejection(inbox.epoch, number, code);
+    else if (isRequest && this.#isReplyLost(inbox, number)) {
+      this.#pushRejection(inbox.epoch, number, codeOfReason("reply-lost"));
+    } else if (inbox.isHandled(number)) {
+      addRange(inbox.staged, number, number + 1);
+      this.#touch(inbox);
+    } else addRange(inbox.receivedNews, number, number + 1);
+  }
+
+  /** A request that was handled, of whose reply nothing is here: an earlier run took it along. */
+  #isReplyLost(inbox: EpochInbox, number: number): boolean {
+    return (
+      includesNumber(inbox.handledBefore, number) &&
+      !this.#outbox.owesReply(inbox.epoch, number) &&
+      !this.#ledger.guardedReplies.some((reply) => reply.requestNumber === number && reply.requestEpoch === inbox.epoch)
+    );
+  }
+
+  #reject(inbox: EpochInbox, number: number, parts: number, reason: RejectReason): void {
+    const code = codeOfReason(reason);
+    for (let i = 0; i < parts; i++) inbox.window.reject(number + i, code);
+    if (number + parts > inbox.window.watermark) this.#pushRejection(inbox.epoch, number, code);
+  }
+
+  /** Answers a number that is not placed. */
+  #refuse(epoch: Epoch, number: number, reason: RejectReason): void {
+    this.#pushRejection(epoch, number, codeOfReason(reason));
+  }
+
+  #pushRejection(epoch: Epoch, number: number, code: number): void {
+    if (this.#rejections.length < maxRejections) this.#rejections.push({ epoch, number, code });
+  }
+
+  // ---- Messages.
+
+  #hand(incoming: Incoming): ReturnType<Ledger["sink"]["deliver"]> {
+    try {
+      return this.#ledger.sink.deliver(incoming);
+    } catch (error) {
+      this.#ledger.sinkError ??= error;
+      return "failed";
+    }
+  }
+
+  /** Does what the sink says of a message that is not handled yet. @returns Whether a handler is at work on it. */
+  #keep(incoming: Incoming, verdict: ReturnType<Ledger["sink"]["deliver"]>): boolean {
+    switch (verdict) {
+      case "pending":
+      case "wait":
+        this.#hold(incoming);
+        if (verdict === "pending") return true;
+        this.#wait(incoming);
+        return false;
+      case "refused":
+        this.failed(incoming, "not-accepted");
+        return false;
+      default:
+        this.failed(incoming, "handler-failed");
+        return false;
+    }
+  }
+
+  #wait(incoming: Incoming): void {
+    if (incoming.ownBody === undefined) {
+      // It may wait long: it must not keep the whole envelope alive.
+      incoming.ownBody = incoming.body.slice();
+      incoming.arrival = { ...incoming.arrival, frames: noBytes };
+    }
+    this.#waiting.push(incoming);
+    if (incoming.deadlineAt < this.#waitUntil) this.#waitUntil = incoming.deadlineAt;
+  }
+
+  /**
+   * Whether so many bytes more can be held. For a request, replies that the peer has not confirmed count too: this
+   * bounds them.
+   */
+  #hasRoom(bytes: number, isRequest: boolean): boolean {
+    const { limits, heldBytes } = this.#ledger;
+    const { replies, replyBytes } = this.#outbox;
+    return (
+      this.#held + (isRequest ? replies : 0) < limits.maxHeldMessages &&
+      this.#heldBytes + (isRequest ? replyBytes : 0) + bytes <= limits.maxHeldBytes &&
+      heldBytes + bytes <= limits.maxHeldBytesTotal
+    );
+  }
+
+  #hold(incoming: Incoming): void {
+    if (incoming.isHeld) return;
+    incoming.isHeld = true;
+    const { inbox } = incoming.arrival;
+    inbox.held++;
+    this.#reserve(incoming.bodyLength);
+    addRange(inbox.receivedNews, incoming.number, incoming.number + incoming.parts);
+  }
+
+  #release(incoming: Incoming): void {
+    if (!incoming.isHeld) return;
+    incoming.isHeld = false;
+    incoming.arrival.inbox.held--;
+    this.#reserve(-incoming.bodyLength, -1);
+  }
+
+  #reserve(bytes: number, messages = 1): void {
+    this.#held += messages;
+    this.#heldBytes += bytes;
+    this.#ledger.heldBytes += bytes;
+  }
+
+  // ---- Replies and parts.
+
+  #takeReply(reader: FrameReader, inbox: EpochInbox, opened: Delivered, now: Millis): void {
+    const outbox = this.#outbox;
+    const { number, requestNumber } = reader;
+    const epoch = reader.epoch ?? opened.ourEpoch;
+    const request = epoch === this.#ledger.epoch ? outbox.request(requestNumber) : undefined;
+    let end = number + 1;
+    let first = number;
+    let body: Uint8Array | undefined;
+    if (request !== undefined && reader.totalBytes > this.#ledger.limits.maxMessageBytes) {
+      inbox.window.place(number);
+      this.#reject(inbox, number, 1, "too-large");
+      outbox.refuseReply(request, "too-large");
+      return;
+    }
+    if (request !== undefined && reader.partIndex !== undefined) {
+      const assembly = this.#takePart(reader, inbox, request, now);
+      if (assembly === undefined || !assembly.isComplete) return;
+      body = this.#complete(inbox, assembly);
+      first = assembly.number;
+      end = first + assembly.parts;
+    } else {
+      if (!inbox.hasPlaceFor(number)) return;
+      inbox.window.place(number);
+      // Parts that came while it was awaited are of no use any more.
+      const begun = inbox.assemblies?.get(reader.firstNumber);
+      if (begun !== undefined) {
+        this.#forget(inbox, begun);
+        for (let part = begun.number; part < begun.number + begun.parts; part++) {
+          if (begun.has(part - begun.number)) inbox.handleUnguarded(part, part + 1);
+        }
+      }
+    }
+    if (request !== undefined) outbox.takeReply(request, body ?? reader.body);
+    inbox.handleUnguarded(first, end);
+  }
+
+  /** @returns What is there of the message; `undefined` when there is no room for it, or the part makes no sense. */
+  #takePart(reader: FrameReader, inbox: EpochInbox, answered: Outgoing | undefined, now: Millis): Assembly | undefined {
+    const { number, firstNumber, totalBytes } = reader;
+    if (!inbox.hasPlaceFor(number) || firstNumber < inbox.window.watermark) return undefined;
+    inbox.assemblies ??= new Map();
+    let assembly = inbox.assemblies.get(firstNumber);
+    if (assembly === undefined) {
+      const isRequest = reader.kind === "message" && reader.isRequest;
+      if (!this.#hasRoom(totalBytes, isRequest) && !this.#makeRoom(inbox, totalBytes, isRequest)) {
+        if (inbox.assemblies.size === 0) inbox.assemblies = undefined;
+        return undefined;
+      }
+      const remaining = reader.kind === "message" ? (reader.remainingMs ?? Infinity) : Infinity;
+      const latest = now + this.#ledger.limits.maxOutboxAgeMs;
+      const deadlineAt = Math.min(now + remaining, latest, answered?.deadlineAt ?? Infinity);
+      assembly = new Assembly(firstNumber, totalBytes, partsOf(totalBytes), deadlineAt, answered);
+      inbox.assemblies.set(firstNumber, assembly);
+      this.#reserve(totalBytes);
+      if (deadlineAt < this.#waitUntil) this.#waitUntil = deadlineAt;
+    } else if (assembly.totalBytes !== totalBytes || assembly.answered !== answered) {
+      return undefined;
+    }
+    assembly.add(reader.partIndex!, reader.body);
+    inbox.window.place(number);
+    addRange(inbox.receivedNews, number, number + 1);
+    return assembly;
+  }
+
+  #complete(inbox: EpochInbox, assembly: Assembly): Uint8Array {
+    const body = assembly.body();
+    this.#forget(inbox, assembly);
+    return body;
+  }
+
+  #forget(inbox: EpochInbox, assembly: Assembly): void {
+    inbox.assemblies!.delete(assembly.number);
+    if (inbox.assemblies!.size === 0) inbox.assemblies = undefined;
+    this.#reserve(-assembly.totalBytes, -1);
+  }
+
+  /** Forgets a message in parts as if none had come; a probe of its sender will notice. */
+  #giveUp(inbox: EpochInbox, assembly: Assembly): void {
+    this.#forget(inbox, assembly);
+    const { number, parts } = assembly;
+    inbox.receivedNews = subtractRanges(inbox.receivedNews, [number, number + parts]);
+    for (let index = 0; index < parts; index++) {
+      if (assembly.has(index)) inbox.window.unplace(number + index);
+    }
+  }
+
+  /** Gives up messages in parts of earlier runs of the peer, which hardly will be completed. */
+  #makeRoom(current: EpochInbox, bytes: number, isRequest: boolean): boolean {
+    for (const inbox of this.#epochs) {
+      if (inbox === current) continue;
+      for (const assembly of inbox.assemblies?.values() ?? []) this.#giveUp(inbox, assembly);
+    }
+    return this.#hasRoom(bytes, isRequest);
+  }
+
+  // ---- Epochs.
+
+  /** What is known of an epoch; `undefined` when there is no place for a new one. */
+  #open(epoch: Epoch, now: Millis): EpochInbox | undefined {
+    const open = this.#epochs;
+    if (open[0]?.epoch === epoch) return open[0];
+    const at = open.findIndex((inbox) => inbox.epoch === epoch);
+    if (at > 0) {
+      const [inbox] = open.splice(at, 1);
+      open.unshift(inbox!);
+      return inbox;
+    }
+    const counterparty = this.#ledger.maps.ensure(this.peer, now);
+    let marks: HandledMarks | undefined = counterparty.epochs.get(epoch);
+    if (marks === undefined) {
+      if (counterparty.epochs.size >= maxEpochs && !this.#evictEpoch(now)) return undefined;
+      marks = { epoch, base: 0, ranges: [], usedAt: Math.floor(now) };
+      counterparty.epochs.set(epoch, marks);
+    }
+    for (let i = open.length - 1; i >= maxOpenEpochs - 1; i--) {
+      if (open[i]!.isQuiet) open.splice(i, 1);
+    }
+    const inbox = new EpochInbox(marks);
+    open.unshift(inbox);
+    return inbox;
+  }
+
+  /** Makes a place among the epochs that are remembered, by forgetting one from which nothing can come any more. */
+  #evictEpoch(now: Millis): boolean {
+    const { maps } = this.#ledger;
+    const counterparty = maps.ensure(this.peer, now);
+    const alive = new Set<Epoch>();
+    for (const session of counterparty.sessions) alive.add(session.theirEpoch);
+    for (const offer of counterparty.accepted) alive.add(offer.theirEpoch);
+    for (const inbox of this.#epochs) if (!inbox.isQuiet) alive.add(inbox.epoch);
+    let oldest: HandledMarks | undefined;
+    for (const marks of counterparty.epochs.values()) {
+      if (!alive.has(marks.epoch) && (oldest === undefined || marks.usedAt < oldest.usedAt)) oldest = marks;
+    }
+    if (oldest === undefined) return false;
+    const { epoch } = oldest;
+    counterparty.epochs.delete(epoch);
+    maps.touchMarks(counterparty, epoch);
+    const open = this.#epochs.findIndex((inbox) => inbox.epoch === epoch);
+    if (open >= 0) this.#epochs.splice(open, 1);
+    return true;
+  }
+}
+
+function bind(inbox: EpochInbox, typeNumber: number, name: string): void {
+  if (typeNumber >= maxTypeNames) return;
+  while (inbox.types.length < typeNumber) inbox.types.push(undefined);
+  inbox.types[typeNumber] ??= name;
+}

@@ -1,0 +1,98 @@
+/**
+ * Every size, count and duration of delivery, with its unit and its reason: first what the protocol fixes, then what we
+ * chose and a caller may change.
+ *
+ * @see docs/spec.md, "Delivery"
+ */
+import type { Millis } from "@egtp/wire";
+
+// ---- Fixed by the protocol: both sides must agree.
+
+/** W: no number in flight is this much or more above the oldest unsettled one, so a receiver's memory is bounded. */
+export const windowSize = 65_536;
+
+/** Names of message types that one run of a node may use, and that a receiver remembers per peer and run. */
+export const maxTypeNames = 1_024;
+
+/** Epochs of one peer whose handled marks are remembered. */
+export const maxEpochs = 64;
+
+// ---- Chosen by us.
+
+/**
+ * The last numbers of the window, kept for replies: they never wait for outbox space, so two peers whose windows are
+ * full of requests can still answer each other.
+ */
+export const replyReserve = windowSize / 4;
+
+/** The numbers that messages and requests may span. */
+export const messageSpan = windowSize - replyReserve;
+
+/** A receipt waits this long for something to ride on. */
+export const receiptDelayMs: Millis = 25;
+
+/** It leaves at once when so many envelopes came in since the last one, */
+export const receiptEnvelopes = 32;
+
+/** or so many bytes: two full envelopes, of which none has quite 64 KiB for messages. */
+export const receiptBytes = 120 * 1024;
+
+/** The retransmission time before anything was measured; then srtt + 4 * rttvar + receiptDelayMs, within these bounds. */
+export const initialRtoMs: Millis = 1_000;
+export const minRtoMs: Millis = 250;
+export const maxRtoMs: Millis = 60_000;
+
+/** What was received and not handled is asked after from so long on, */
+export const minAskMs: Millis = 1_000;
+
+/** with doubling pauses up to here: a handler may well take minutes. */
+export const maxAskMs: Millis = 300_000;
+
+/** Bytes that one timeout sends again: one envelope. */
+export const resendBytes = 60_000;
+
+/** Gaps in the handled numbers of an epoch. Beyond, only what closes a gap is taken in, so marks stay cheap to write. */
+export const maxHandledRanges = 8_192;
+
+/** Epochs of one peer that are kept ready in memory; marks of older ones are fetched from the maps when needed. */
+export const maxOpenEpochs = 4;
+
+/** A conversation whose only memory is what it rejected may be forgotten after this time, when the table is full. */
+export const rejectionMemoryMs: Millis = 600_000;
+
+/** The bounds of one `Delivery`. */
+export interface DeliveryLimits {
+  /** Unsettled messages and requests to one peer; replies are not counted. At most {@link messageSpan}. */
+  readonly maxOutboxMessages: number;
+  /** Bytes of their bodies. A message that is alone may exceed it. */
+  readonly maxOutboxBytes: number;
+  /** The same over all peers, without exception. */
+  readonly maxOutboxBytesTotal: number;
+  /** No message is kept longer, whatever deadline was asked for. As long as a mailbox keeps mail: 21 days. */
+  readonly maxOutboxAgeMs: Millis;
+  /** The deadline of a message for which none was given. */
+  readonly defaultDeadlineMs: Millis;
+  /** Bytes of one body, sent or received. */
+  readonly maxMessageBytes: number;
+  /** Messages of one peer that were received and not yet handled, and replies to it that it has not confirmed. */
+  readonly maxHeldMessages: number;
+  /** Bytes of those, with what was announced of messages in parts. */
+  readonly maxHeldBytes: number;
+  /** The same over all peers. */
+  readonly maxHeldBytesTotal: number;
+  /** Peers about whom something is kept in memory. */
+  readonly maxConversations: number;
+}
+
+export const defaultDeliveryLimits: DeliveryLimits = {
+  maxOutboxMessages: 32_768,
+  maxOutboxBytes: 16 * 1024 * 1024,
+  maxOutboxBytesTotal: 256 * 1024 * 1024,
+  maxOutboxAgeMs: 21 * 24 * 60 * 60 * 1_000,
+  defaultDeadlineMs: 60_000,
+  maxMessageBytes: 4 * 1024 * 1024,
+  maxHeldMessages: windowSize,
+  maxHeldBytes: 32 * 1024 * 1024,
+  maxHeldBytesTotal: 512 * 1024 * 1024,
+  maxConversations: 16_384,
+};

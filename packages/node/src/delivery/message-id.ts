@@ -1,0 +1,9 @@
+/** The name of a message: who numbered it, in which run, with which number. Equal when a message is handed over again. */
+import type { Epoch, PeerId } from "@egtp/wire";
+
+/** `sender/epoch/number`, for an application that records which effects it had. */
+export type MessageId = string & { readonly __brand: "MessageId" };
+
+export function messageIdOf(sender: PeerId, epoch: Epoch, number: number): MessageId {
+  return `${sender}/${epoch}/${number}` as MessageId;
+}

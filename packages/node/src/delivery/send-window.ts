@@ -1,0 +1,211 @@
+/**
+ * The numbers of one peer that are not settled: a ring with a place for each number from the lowest unsettled one,
+ * `base`, to the next one to be given out, `top`. A place holds the message of the number, the envelope it last left
+ * in, and how far it is. An empty place is settled.
+ *
+ * It counts what is in which state, so that "is there anything to do" costs nothing. It decides nothing.
+ */
+import type { Millis } from "@egtp/wire";
+import type { Outgoing } from "./outgoing.ts";
+
+/** One envelope that left with messages. */
+export class Flight {
+  readonly sequence: number;
+  readonly sentAt: Millis;
+  /** The session or offer it travelled under, */
+  readonly carrier: string;
+  /** and how often the carrier had changed by then. */
+  readonly generation: number;
+
+  constructor(sequence: number, sentAt: Millis, carrier: string, generation: number) {
+    this.sequence = sequence;
+    this.sentAt = sentAt;
+    this.carrier = carrier;
+    this.generation = generation;
+  }
+}
+
+/** It left at least once. */
+export const isSent = 1;
+/** The recipient has it. */
+export const isReceived = 2;
+/** It must leave again, or was passed over when it should have left first. */
+export const isDue = 4;
+/** It left more than once. */
+export const isResent = 8;
+/** The name of its type went along. */
+export const isNamed = 16;
+/** It left under more than one carrier: a receipt for it may be for an earlier copy. */
+export const isMoved = 32;
+/** A request that was handled and whose reply has not come. */
+export const isHandled = 64;
+
+const noSlots: (Outgoing | undefined)[] = [];
+const noFlights: (Flight | undefined)[] = [];
+const noFlags = new Uint8Array(0);
+/** Places of the smallest ring. */
+const smallRing = 16;
+
+export class SendWindow {
+  base: number;
+  top: number;
+  /** One above the highest number that ever left. */
+  sentTop: number;
+  slots = noSlots;
+  flights = noFlights;
+  flags: Uint8Array = noFlags;
+  mask = -1;
+
+  /** Numbers that never left and were not passed over. */
+  fresh = 0;
+  /** Numbers that must leave again, or were passed over. No such number lies below `dueFrom`. */
+  due = 0;
+  dueFrom: number;
+  /** Among both, those that must not travel as early data. */
+  established = 0;
+  /** Numbers that left and are not known to be received. */
+  inFlight = 0;
+  /** Numbers that were received and are not settled. */
+  unhandled = 0;
+
+  constructor(first: number) {
+    this.base = first;
+    this.top = first;
+    this.sentTop = first;
+    this.dueFrom = first;
+  }
+
+  get isEmpty(): boolean {
+    return this.base === this.top;
+  }
+
+  /** The message of an unsettled number. */
+  at(number: number): Outgoing | undefined {
+    return number >= this.base && number < this.top ? this.slots[number & this.mask] : undefined;
+  }
+
+  /** Gives the message its numbers, one for each part. */
+  append(outgoing: Outgoing): void {
+    const { parts } = outgoing;
+    const number = this.top;
+    if (number + parts - this.base > this.mask + 1) this.#grow(number + parts - this.base);
+    outgoing.number = number;
+    for (let i = 0; i < parts; i++) this.slots[(number + i) & this.mask] = outgoing;
+    this.top = number + parts;
+    this.fresh += parts;
+    if (outgoing.established) this.established += parts;
+  }
+
+  /** The number leaves. */
+  depart(number: number, outgoing: Outgoing, flight: Flight, named: boolean): void {
+    const at = number & this.mask;
+    let flags = this.flags[at]!;
+    if ((flags & isDue) === 0) this.fresh--;
+    else this.due--;
+    if (outgoing.established) this.established--;
+    if ((flags & isSent) === 0) {
+      this.inFlight++;
+      if (number >= this.sentTop) this.sentTop = number + 1;
+    } else {
+      flags |= isResent;
+      if (this.flights[at]!.generation !== flight.generation) flags |= isMoved;
+    }
+    flags = (flags & ~isDue) | isSent;
+    this.flags[at] = named ? flags | isNamed : flags;
+    this.flights[at] = flight;
+  }
+
+  /** A number that never left lets others go first. */
+  passOver(number: number): void {
+    this.flags[number & this.mask]! |= isDue;
+    this.fresh--;
+    this.due++;
+    if (number < this.dueFrom) this.dueFrom = number;
+  }
+
+  /** A number that left must leave again. */
+  makeDue(number: number): void {
+    const at = number & this.mask;
+    let flags = this.flags[at]!;
+    const outgoing = this.slots[at];
+    if (outgoing === undefined || (flags & (isSent | isDue)) !== isSent) return;
+    if ((flags & isReceived) !== 0) {
+      flags &= ~isReceived;
+      this.unhandled--;
+      this.inFlight++;
+    }
+    this.flags[at] = flags | isDue;
+    this.due++;
+    if (outgoing.established) this.established++;
+    if (number < this.dueFrom) this.dueFrom = number;
+  }
+
+  /** A number that left was received, which was not known. */
+  receive(number: number): void {
+    const at = number & this.mask;
+    const flags = this.flags[at]!;
+    if ((flags & isDue) !== 0) {
+      this.due--;
+      if (this.slots[at]!.established) this.established--;
+    }
+    this.flags[at] = (flags & ~isDue) | isReceived;
+    this.inFlight--;
+    this.unhandled++;
+  }
+
+  /** Empties the place of an unsettled number. Call {@link advance} after the last one. */
+  settle(number: number): void {
+    const at = number & this.mask;
+    const flags = this.flags[at]!;
+    if ((flags & (isSent | isDue)) !== isSent) {
+      if ((flags & isDue) !== 0) this.due--;
+      else this.fresh--;
+      if (this.slots[at]!.established) this.established--;
+    }
+    if ((flags & isSent) !== 0) {
+      if ((flags & isReceived) !== 0) this.unhandled--;
+      else this.inFlight--;
+    }
+    this.slots[at] = undefined;
+    this.flights[at] = undefined;
+    this.flags[at] = 0;
+  }
+
+  /** Moves the base over what is settled. */
+  advance(): void {
+    const { slots, mask, top } = this;
+    let { base } = this;
+    while (base < top && slots[base & mask] === undefined) base++;
+    this.base = base;
+    if (this.dueFrom < base) this.dueFrom = base;
+    // An idle conversation keeps no ring: there are many, and a ring is made in no time.
+    if (base === top && mask >= 0) {
+      this.slots = noSlots;
+      this.flights = noFlights;
+      this.flags = noFlags;
+      this.mask = -1;
+    }
+  }
+
+  #grow(span: number): void {
+    let size = Math.max(smallRing, this.mask + 1);
+    while (size < span) size *= 2;
+    // Array.from takes ten times as long.
+    // oxlint-disable-next-line unicorn/no-new-array
+    const slots = new Array<Outgoing | undefined>(size).fill(undefined);
+    // oxlint-disable-next-line unicorn/no-new-array
+    const flights = new Array<Flight | undefined>(size).fill(undefined);
+    const flags = new Uint8Array(size);
+    for (let number = this.base; number < this.top; number++) {
+      const from = number & this.mask;
+      const to = number & (size - 1);
+      slots[to] = this.slots[from];
+      flights[to] = this.flights[from];
+      flags[to] = this.flags[from]!;
+    }
+    this.slots = slots;
+    this.flights = flights;
+    this.flags = flags;
+    this.mask = size - 1;
+  }
+}

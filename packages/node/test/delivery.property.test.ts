@@ -1,0 +1,17 @@
+/** The properties that section 13 of the specification promises, as far as delivery keeps them, over many seeds. */
+import { describe, test } from "vitest";
+import { check, tell } from "./delivery-story.ts";
+
+describe("over many seeds", () => {
+  test("P1, P2, P6: loss, repetition and reordering", () => {
+    for (let seed = 1; seed <= 80; seed++) check(tell(seed, []));
+  }, 60_000);
+
+  test("P1, P2, P6: and crashes that keep the store", () => {
+    for (let seed = 1_001; seed <= 1_080; seed++) check(tell(seed, ["kept"]));
+  }, 60_000);
+
+  test("P1, P2, P6: and crashes that lose it", () => {
+    for (let seed = 2_001; seed <= 2_080; seed++) check(tell(seed, ["kept", "lost"]));
+  }, 60_000);
+});
