@@ -1,0 +1,351 @@
+/**
+ * What every link does, whatever its medium: the queue of what is sent, back pressure, handing over what arrives, the
+ * limits for strangers, the time limits, the orderly end.
+ *
+ * The medium moves envelopes and is told when to pause, end or stop. It reports by `receive` and `gone`, and calls the
+ * `done` of a write. A link owns one timer, which dies with it.
+ *
+ * Bounds: `highWaterBytes` and one envelope is queued when the node heeds `send`; what is held while paused is one read
+ * of the medium.
+ *
+ * @see docs/spec.md, "Links"
+ */
+import type { Link, LinkEnd, LinkEndReason, LinkHandlers } from "./transport.ts";
+import type { TransportClock } from "./transport-clock.ts";
+import type { Admission } from "./transport-door.ts";
+import { checkEnvelopeLength, linkBytesOf, type TransportLimits } from "./transport-limits.ts";
+
+/** One connection of some medium, driven by a {@link MediumLink}. */
+export interface LinkMedium {
+  /** Whether what it hands to `receive` lasts only until that returns. */
+  readonly lends: boolean;
+  /**
+   * Writes envelopes in order. One write at a time.
+   *
+   * @param batch - Borrowed until done; its envelopes do not change.
+   * @param done - To be called when the medium took all of it, never before `write` returned.
+   */
+  write(batch: readonly Uint8Array[], done: () => void): void;
+  /** Stops receiving. A medium is born paused. */
+  pause(): void;
+  resume(): void;
+  /** The other end is no stranger any more. */
+  authenticated(): void;
+  /** Ends the connection after what was written; what still arrives is dropped. `gone` follows. */
+  end(): void;
+  /** Ends the connection now. `gone` follows, never before `destroy` returned. */
+  destroy(): void;
+}
+
+export interface MediumLinkOptions {
+  readonly direction: Link["direction"];
+  readonly remote: string;
+  readonly source: string;
+  readonly limits: TransportLimits;
+  readonly clock: TransportClock;
+  /** When the time of an unauthenticated link is over, on the clock. */
+  readonly unauthenticatedUntil: number;
+  /** The place at the door; outgoing links have none. */
+  readonly admission?: Admission;
+  /** Called once when the link is gone, before its user hears of it. */
+  readonly onGone?: () => void;
+}
+
+export class MediumLink implements Link {
+  readonly direction: Link["direction"];
+  readonly remote: string;
+  readonly source: string;
+  readonly #medium: LinkMedium;
+  readonly #options: MediumLinkOptions;
+  readonly #limits: TransportLimits;
+  readonly #clock: TransportClock;
+  #handlers: LinkHandlers | undefined;
+  #cancelTimer: () => void;
+
+  /**
+   * open: in use. draining: the other end has closed, what it sent before is being handed over. closing: closed here, what
+   * was sent is leaving. gone: over.
+   */
+  #phase: "open" | "draining" | "closing" | "gone" = "open";
+  #authenticated = false;
+  #end: Omit<LinkEnd, "unsent"> | undefined;
+
+  /** Sent, not yet given to the medium. */
+  #queue: Uint8Array[] = [];
+  /** Given to the medium, which is not done with it. Empty when it is idle. */
+  #inFlight: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #bytesSent = 0;
+  #needsDrain = false;
+
+  /** Received, not yet handed over. */
+  #held: Uint8Array[] = [];
+  #bytesReceived = 0;
+  #paused = false;
+  #handing = false;
+  #handingScheduled = false;
+  #mediumPaused = true;
+
+  /** What the last look at the clock saw. */
+  #seenReceived = 0;
+  #seenSent = 0;
+  #lastTraffic = 0;
+  #lastProgress = 0;
+
+  constructor(medium: LinkMedium, options: MediumLinkOptions) {
+    this.#medium = medium;
+    this.#options = options;
+    this.direction = options.direction;
+    this.remote = options.remote;
+    this.source = options.source;
+    this.#limits = options.limits;
+    this.#clock = options.clock;
+    const left = Math.max(1, options.unauthenticatedUntil - options.clock.now());
+    this.#cancelTimer = options.clock.setTimer(() => this.abort("unauthenticated"), left);
+  }
+
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get writable(): boolean {
+    return this.#phase === "open" && !this.#needsDrain && this.#maySend;
+  }
+
+  /** The listening side says nothing before it knows that somebody authentic listens. */
+  get #maySend(): boolean {
+    return this.#authenticated || this.direction === "outgoing";
+  }
+
+  start(handlers: LinkHandlers): void {
+    if (this.#handlers !== undefined) throw new TypeError("This link was started before");
+    this.#handlers = handlers;
+    if (this.#phase === "gone") queueMicrotask(() => this.#tellClosed());
+    else this.#handOn();
+  }
+
+  send(envelope: Uint8Array): boolean {
+    checkEnvelopeLength(envelope);
+    if (this.#phase !== "open") return false;
+    this.#queue.push(envelope);
+    this.#queuedBytes += linkBytesOf(envelope);
+    if (!this.#maySend) this.#needsDrain = true;
+    else {
+      if (this.#inFlight.length === 0) this.#flush();
+      if (this.#queuedBytes >= this.#limits.highWaterBytes) this.#needsDrain = true;
+    }
+    return !this.#needsDrain;
+  }
+
+  authenticated(): void {
+    if (this.#authenticated || this.#phase === "gone") return;
+    this.#authenticated = true;
+    this.#options.admission?.authenticated();
+    if (this.#phase === "closing") return;
+    this.#cancelTimer();
+    this.#lastTraffic = this.#lastProgress = this.#clock.now();
+    this.#watch();
+    if (this.#phase === "open") {
+      this.#medium.authenticated();
+      if (this.#inFlight.length === 0) this.#flush();
+    }
+    this.resume();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#handOn();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#handOn();
+  }
+
+  close(detail?: string): void {
+    this.#close("closed", detail);
+  }
+
+  // ---- For the transport
+
+  /** Ends the link in order: what was sent leaves first, within the time limit for closing. */
+  stop(): void {
+    this.#close("stopped", undefined);
+  }
+
+  /** Ends the link at once. */
+  abort(reason: LinkEndReason, error?: Error): void {
+    if (this.#phase === "gone") return;
+    this.#end ??= { reason, detail: undefined, error };
+    if (this.#phase === "draining") this.#finish();
+    else this.#medium.destroy();
+  }
+
+  /** The medium has received an envelope. */
+  receive(envelope: Uint8Array): void {
+    if (this.#phase !== "open") return;
+    this.#bytesReceived += linkBytesOf(envelope);
+    if (this.#handing || this.#held.length > 0 || !this.#ready) {
+      this.#held.push(this.#medium.lends ? envelope.slice() : envelope);
+    } else this.#handOver(envelope);
+    this.#handOn();
+  }
+
+  /** The medium is gone: by our doing, or else for this reason. */
+  gone(reason: "closed-by-peer" | "lost" | "malformed", error?: Error): void {
+    if (this.#phase === "gone" || this.#phase === "draining") return;
+    const orderly = this.#end === undefined && reason === "closed-by-peer";
+    if (orderly && this.#held.length > 0) {
+      this.#phase = "draining";
+      return;
+    }
+    this.#end ??= { reason, detail: undefined, error };
+    this.#finish();
+  }
+
+  // ---- Sending
+
+  /** Gives the medium what is queued, in one write, so that what one turn has to say leaves together. */
+  #flush(): void {
+    let count = 0;
+    for (let bytes = 0; count < this.#queue.length && bytes < this.#limits.maxWriteBytes; count++) {
+      bytes += linkBytesOf(this.#queue[count]!);
+    }
+    if (count === 0) return;
+    const batch = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
+    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
+    this.#inFlight = batch;
+    this.#medium.write(batch, this.#written);
+  }
+
+  readonly #written = (): void => {
+    if (this.#phase === "gone") return;
+    for (const envelope of this.#inFlight) {
+      const bytes = linkBytesOf(envelope);
+      this.#queuedBytes -= bytes;
+      this.#bytesSent += bytes;
+    }
+    this.#inFlight = [];
+    this.#flush();
+    if (this.#phase === "closing") {
+      if (this.#inFlight.length === 0) this.#medium.end();
+    } else if (this.#needsDrain && this.#phase === "open" && this.#queuedBytes <= this.#limits.lowWaterBytes) {
+      this.#needsDrain = false;
+      this.#handlers?.drain();
+    }
+  };
+
+  // ---- Receiving
+
+  /** Whether the next envelope may be handed over. */
+  get #ready(): boolean {
+    return this.#handlers !== undefined && !this.#paused && (this.#phase === "open" || this.#phase === "draining");
+  }
+
+  #handOver(envelope: Uint8Array): void {
+    if (!this.#authenticated) this.#paused = true;
+    this.#handing = true;
+    try {
+      this.#handlers!.envelope(envelope);
+    } finally {
+      this.#handing = false;
+    }
+  }
+
+  /** After a change: pauses or resumes the medium, or hands over what is held. */
+  #handOn(): void {
+    if (this.#handing || this.#phase === "gone" || this.#phase === "closing") return;
+    if (!this.#ready) this.#pauseMedium(true);
+    else if (this.#held.length === 0) this.#pauseMedium(false);
+    else if (!this.#handingScheduled) {
+      this.#handingScheduled = true;
+      queueMicrotask(() => {
+        this.#handingScheduled = false;
+        this.#handOverHeld();
+      });
+    }
+  }
+
+  #handOverHeld(): void {
+    let next = 0;
+    try {
+      while (next < this.#held.length && this.#ready) this.#handOver(this.#held[next++]!);
+    } finally {
+      this.#held.splice(0, next);
+    }
+    if (this.#phase === "draining" && this.#held.length === 0) {
+      this.#end ??= { reason: "closed-by-peer", detail: undefined, error: undefined };
+      this.#finish();
+    } else this.#handOn();
+  }
+
+  #pauseMedium(paused: boolean): void {
+    if (paused === this.#mediumPaused || this.#phase === "draining") return;
+    this.#mediumPaused = paused;
+    if (paused) this.#medium.pause();
+    else this.#medium.resume();
+  }
+
+  // ---- Time limits
+
+  /** Looks at the link now and then, instead of setting a timer for each envelope. */
+  #watch(): void {
+    const { idleMs, stalledMs } = this.#limits;
+    const look = (): void => {
+      const now = this.#clock.now();
+      const sent = this.#bytesSent !== this.#seenSent;
+      if (sent || this.#bytesReceived !== this.#seenReceived) this.#lastTraffic = now;
+      if (sent || this.#queuedBytes === 0) this.#lastProgress = now;
+      this.#seenSent = this.#bytesSent;
+      this.#seenReceived = this.#bytesReceived;
+      if (now - this.#lastProgress >= stalledMs) this.abort("stalled");
+      else if (now - this.#lastTraffic >= idleMs) this.#close("idle", undefined);
+      else this.#watch();
+    };
+    this.#cancelTimer = this.#clock.setTimer(look, Math.min(idleMs, stalledMs) / 2);
+  }
+
+  // ---- The end
+
+  #close(reason: LinkEndReason, detail: string | undefined): void {
+    if (this.#phase === "gone" || this.#phase === "closing") return;
+    const draining = this.#phase === "draining";
+    this.#end ??= { reason, detail, error: undefined };
+    this.#phase = "closing";
+    this.#held = [];
+    this.#cancelTimer();
+    if (draining) {
+      queueMicrotask(() => this.#finish());
+      return;
+    }
+    this.#cancelTimer = this.#clock.setTimer(() => this.#medium.destroy(), this.#limits.closingMs);
+    if (this.#inFlight.length === 0) this.#medium.end();
+  }
+
+  #finish(): void {
+    if (this.#phase === "gone") return;
+    this.#phase = "gone";
+    this.#cancelTimer();
+    this.#held = [];
+    this.#options.admission?.leave();
+    this.#options.onGone?.();
+    this.#tellClosed();
+  }
+
+  #tellClosed(): void {
+    const handlers = this.#handlers;
+    if (handlers === undefined) return;
+    const unsent = [...this.#inFlight, ...this.#queue];
+    this.#inFlight = [];
+    this.#queue = [];
+    handlers.closed({ ...this.#end!, unsent });
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * The seam between a running node and the media that carry its envelopes.
+ *
+ * A transport opens links; a link carries whole envelopes both ways, in order, and knows nothing of what is in them. Who
+ * is at the other end only an authentic envelope can tell, so a link begins unauthenticated, under tight limits, until
+ * the node says otherwise.
+ *
+ * @see docs/spec.md, "Links"
+ */
+import type { PeerId, Strategy } from "@egtp/wire";
+
+/** Code that carries envelopes over one medium. */
+export interface Transport {
+  /** For reports: "tcp", "memory". */
+  readonly kind: string;
+
+  /** Connections that were not let in since this transport was made, by reason. */
+  readonly refusals: Readonly<Record<RefusalReason, number>>;
+
+  /**
+   * Lets links in for an identity. The first identity opens the listener, the last one to stop closes it; one transport
+   * serves several identities when the same object is given to several nodes. A transport that only dials serves nobody:
+   * the call succeeds, and no strategies come of it.
+   *
+   * @param onLink - Called with each link whose dialer named this identity. Call `start` on it.
+   * @throws {@link TransportError} when it cannot listen; `TypeError` when the identity is already served.
+   */
+  serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served>;
+
+  /** Whether `dial` can try this strategy. */
+  canDial(strategy: Strategy): boolean;
+
+  /**
+   * Opens a link to whoever is at an address and asks for `target` there. Whether the target is served there, or the one
+   * who answers is the target, does not show yet: who is not the target closes the link without a word. The link
+   * belongs to the caller.
+   *
+   * @throws {@link TransportError} when no connection comes about.
+   */
+  dial(strategy: Strategy, target: PeerId, options: DialOptions): Promise<Link>;
+}
+
+/** The part of an identity that a transport needs to know. */
+export interface ServedIdentity {
+  readonly peer: PeerId;
+}
+
+/** An identity for which a transport lets links in. */
+export interface Served {
+  /** Where it can be reached, best first: what its contact record should say of this transport. */
+  readonly strategies: readonly Strategy[];
+
+  /** Closes the links that came in for this identity. When the promise resolves nothing of it is left open. */
+  stop(): Promise<void>;
+}
+
+export interface DialOptions {
+  /** Gives the attempt up. Without effect once the link exists. */
+  readonly signal: AbortSignal;
+  /**
+   * Asked for each IP address before it is connected to, those that a name resolved to included: a name chosen by a
+   * stranger must not lead into a private network. Absent: all are allowed. A medium that does not show addresses (a
+   * browser's) cannot ask.
+   */
+  readonly permits?: (address: string) => boolean;
+}
+
+/** One live connection. */
+export interface Link {
+  readonly direction: "incoming" | "outgoing";
+  /** The other end, for reports. */
+  readonly remote: string;
+  /** What limits per source count by: an IP address, or the network an IPv6 address is in. */
+  readonly source: string;
+
+  /** Bytes of envelopes with their length prefixes, as far as they arrived whole. */
+  readonly bytesReceived: number;
+  /** Bytes of envelopes with their length prefixes, as far as the medium took them. */
+  readonly bytesSent: number;
+  /** Bytes of envelopes with their length prefixes that the medium has not taken yet. */
+  readonly queuedBytes: number;
+  /** Whether to go on sending: false from a `send` that returned false until `drain`, and once the link ends. */
+  readonly writable: boolean;
+
+  /** Begins to hand over what arrives. Called once; nothing is handed over before it, and never while it runs. */
+  start(handlers: LinkHandlers): void;
+
+  /**
+   * Sends an envelope. On an incoming link nothing leaves before `authenticated`: it waits until then.
+   *
+   * @param envelope - 1 to `maxEnvelopeBytes` bytes, from now on the link's: the caller changes them no more.
+   * @returns Whether to send more now. After false: wait for `drain`; the envelope was taken nevertheless. On a link that
+   *   ended, or is about to, it returns false and the envelope is not taken.
+   */
+  send(envelope: Uint8Array): boolean;
+
+  /**
+   * The node has opened an authentic envelope from this link: the limits for strangers end, what waited may leave.
+   * More calls do no harm.
+   */
+  authenticated(): void;
+
+  /** Stops handing over, and where the medium can, stops the sender. */
+  pause(): void;
+
+  /**
+   * Goes on handing over. An unauthenticated link pauses by itself after each envelope, so that it costs no more memory
+   * than one and no more work than the node grants: call this (or `authenticated`) when the envelope was judged.
+   */
+  resume(): void;
+
+  /**
+   * Ends the link after what was sent has left, within a time limit. Nothing is handed over any more but `closed`.
+   *
+   * @param detail - Told to `closed` at this end; it does not travel.
+   */
+  close(detail?: string): void;
+}
+
+/** What a link tells its user. None of these is called from inside a call to the link. */
+export interface LinkHandlers {
+  /**
+   * An envelope, whole, in the order of sending.
+   *
+   * @param bytes - Lent: valid, and the receiver's to change, until this returns. Copy what is kept.
+   */
+  envelope(bytes: Uint8Array): void;
+  /** After a `send` that returned false: there is room again. */
+  drain(): void;
+  /** The link is gone. Called once, as the last. */
+  closed(end: LinkEnd): void;
+}
+
+/** How a link ended. */
+export interface LinkEnd {
+  readonly reason: LinkEndReason;
+  /** More about it, for reports. */
+  readonly detail: string | undefined;
+  readonly error: Error | undefined;
+  /**
+   * What was sent but not wholly taken by the medium, in order; the caller's again. What was taken may still have been
+   * lost with the link: only a receipt tells.
+   */
+  readonly unsent: readonly Uint8Array[];
+}
+
+export type LinkEndReason =
+  /** `close` was called at this end. */
+  | "closed"
+  /** The other end closed it. Before any byte arrived on an outgoing link: the target is not served there. */
+  | "closed-by-peer"
+  /** The connection broke. */
+  | "lost"
+  /** Nothing authentic arrived in time. */
+  | "unauthenticated"
+  /** It made room for a newer one while it was unauthenticated. */
+  | "displaced"
+  /** Nothing was sent or received for long. */
+  | "idle"
+  /** The other end took nothing of what was queued for long. */
+  | "stalled"
+  /** What arrived is not a run of envelopes. */
+  | "malformed"
+  /** Its identity is no longer served here. */
+  | "stopped";
+
+/** Why a connection was not let in. Its dialer is told nothing. */
+export type RefusalReason =
+  /** As many links as allowed. */
+  | "full"
+  /** As many links, or unauthenticated ones, as allowed from one source. */
+  | "source-full"
+  /** Its tag names no identity served here. */
+  | "wrong-target"
+  /** Its salt was used before. */
+  | "replayed"
+  /** No whole tag arrived in time, or it closed before. */
+  | "no-tag";
