@@ -1,0 +1,69 @@
+/**
+ * The contact records that this node knows: verified, the highest number of each peer, the least recently used leaving.
+ *
+ * @see docs/spec.md, "Contact records and lookup"
+ */
+import {
+  type ContactRecord,
+  equalBytes,
+  type Millis,
+  type PeerId,
+  type VerifySignature,
+  verifyContactRecord,
+  WireError,
+} from "@egtp/wire";
+
+interface Entry {
+  readonly record: ContactRecord;
+  readonly bytes: Uint8Array;
+}
+
+export class ContactBook {
+  readonly #entries = new Map<PeerId, Entry>();
+  readonly #max: number;
+  readonly #verify: VerifySignature;
+
+  /** @param max - Records kept. */
+  constructor(max: number, verify: VerifySignature) {
+    this.#max = max;
+    this.#verify = verify;
+  }
+
+  /** The newest valid record of a peer. One that is out of date is forgotten. */
+  get(peer: PeerId, now: Millis): ContactRecord | undefined {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(peer);
+    if (now >= entry.record.issued + entry.record.ttl) return undefined;
+    this.#entries.set(peer, entry);
+    return entry.record;
+  }
+
+  /**
+   * Takes in a record from outside.
+   *
+   * @param bytes - Borrowed.
+   * @param peer - Whose it must be, if that is known.
+   * @returns The newest record that is known of its peer now.
+   * @throws {@link WireError} what `verifyContactRecord` throws, and `EGTP_WIRE_BAD_RECORD` when it is another peer's.
+   */
+  learn(bytes: Uint8Array, peer: PeerId | undefined, now: Millis): ContactRecord {
+    if (peer !== undefined) {
+      const known = this.#entries.get(peer);
+      if (known !== undefined && equalBytes(known.bytes, bytes)) return known.record;
+    }
+    const record = verifyContactRecord(bytes, now, this.#verify);
+    if (peer !== undefined && record.id !== peer) {
+      throw new WireError("EGTP_WIRE_BAD_RECORD", `A contact record of ${record.id} instead of ${peer}`);
+    }
+    const known = this.#entries.get(record.id);
+    if (known !== undefined && known.record.seq >= record.seq) return known.record;
+    this.#entries.delete(record.id);
+    this.#entries.set(record.id, { record, bytes: bytes.slice() });
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#max) break;
+      this.#entries.delete(oldest);
+    }
+    return record;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Every count and duration of a running node that is not a transport's, delivery's or the sessions', with its unit and its
+ * reason. All of them are chosen; nodes with other values understand each other.
+ *
+ * @see docs/spec.md, "Limits"
+ */
+import type { Millis } from "@egtp/wire";
+
+export interface NodeLimits {
+  // ---- Sending
+  /** Sends that wait for room in the outbox of one peer. Beyond it they are refused. */
+  readonly maxWaitingSends: number;
+  /** The same over all peers, and bytes of their bodies: what waits holds memory. */
+  readonly maxWaitingSendsTotal: number;
+  readonly maxWaitingBytesTotal: number;
+  /** After so many bytes sent in one turn `ready` waits for the turn to end: a few envelopes, and few enough to stay in the
+   * processor's cache until they left. */
+  readonly maxTurnBytes: number;
+  /** The hard timeout of a request for which none was given. */
+  readonly requestTimeoutMs: Millis;
+
+  // ---- Routing
+  /** Peers about whom the router remembers something; those with nothing going on leave first. */
+  readonly maxRoutes: number;
+  /** Attempts to open links at the same time, over all peers; further ones wait their turn. */
+  readonly maxDials: number;
+  /** When a strategy has not led to an answering link for so long, the next one is tried beside it. */
+  readonly nextStrategyAfterMs: Millis;
+  /** A link that was asked something and brings nothing authentic for so long is no longer preferred: two times 1 s. */
+  readonly silentAfterMs: Millis;
+  /** A strategy that failed goes behind the others for so long. */
+  readonly failedStrategyMs: Millis;
+  /** After all strategies failed, what must not fail fast is tried again after this, then twice as late, with jitter, */
+  readonly minRetryMs: Millis;
+  /** up to here. */
+  readonly maxRetryMs: Millis;
+  /** How long a lookup may take. */
+  readonly lookupMs: Millis;
+  /** Contact records kept in memory; the least recently used leaves. 1 KB each. */
+  readonly maxContactRecords: number;
+
+  // ---- Strangers
+  /** Over an incoming link that has not answered a challenge at most so many times the bytes received are sent. */
+  readonly maxAmplification: number;
+  /** Incoming links with nothing authentic on them that are spoken to at one time, to answer what could not be read. */
+  readonly maxSpokenTo: number;
+  /** Such a link is closed when nothing authentic comes for so long after we spoke. */
+  readonly spokenToMs: Millis;
+  /** Sources that the admission remembers; the least recently used leaves. */
+  readonly maxSources: number;
+
+  // ---- The contact record
+  /** How long our contact record is valid. It is published anew after a third of this. */
+  readonly contactTtlMs: Millis;
+
+  /** How long `start` waits for it to be published; then it goes on without. */
+  readonly firstPublishMs: Millis;
+
+  // ---- Stopping
+  /** How long `stop` waits for the last bytes to leave. */
+  readonly stopMs: Millis;
+}
+
+const minuteMs = 60_000;
+
+export const defaultNodeLimits: NodeLimits = {
+  maxWaitingSends: 4_096,
+  maxWaitingSendsTotal: 65_536,
+  maxWaitingBytesTotal: 64 * 1024 * 1024,
+  maxTurnBytes: 256 * 1024,
+  requestTimeoutMs: 30_000,
+  maxRoutes: 16_384,
+  maxDials: 64,
+  nextStrategyAfterMs: 500,
+  silentAfterMs: 2_000,
+  failedStrategyMs: minuteMs,
+  minRetryMs: 500,
+  maxRetryMs: minuteMs,
+  lookupMs: 10_000,
+  maxContactRecords: 4_096,
+  maxAmplification: 3,
+  maxSpokenTo: 64,
+  spokenToMs: 10_000,
+  maxSources: 4_096,
+  contactTtlMs: 24 * 60 * minuteMs,
+  firstPublishMs: 2_000,
+  stopMs: 5_000,
+};
+
+/** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
+export function nodeLimits(changes: Partial<NodeLimits> = {}): NodeLimits {
+  const limits = { ...defaultNodeLimits, ...changes };
+  for (const [name, value] of Object.entries(limits)) {
+    if (!(value > 0)) throw new RangeError(`${name} must be a number above 0, not ${value}`);
+  }
+  return limits;
+}

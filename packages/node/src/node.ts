@@ -1,0 +1,394 @@
+/**
+ * A running peer: the cores below and the parts beside this file put together, started, stopped, and offered to a program.
+ *
+ * Nothing is shared between nodes but what their owner gives to both (rule R8).
+ */
+import { type CryptoProvider, defaultCryptoProvider, type Identity, Mesgen, MesgenError } from "@egtp/mesgen";
+import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
+import {
+  EgtpError,
+  type Epoch,
+  type MessageType,
+  type Millis,
+  type PeerId,
+  parsePeerId,
+  type Strategy,
+} from "@egtp/wire";
+import { Admission } from "./admission.ts";
+import type {
+  EgtpNode,
+  Handler,
+  LinkState,
+  NodeStats,
+  RequestOptions,
+  SendOptions,
+  SendOutcome,
+  SessionState,
+} from "./api.ts";
+import { Calls } from "./calls.ts";
+import { ContactBook } from "./contact-book.ts";
+import { Delivery } from "./delivery.ts";
+import { Endpoint } from "./endpoint.ts";
+import { NodeStoppedError } from "./errors.ts";
+import { EventHub, type EventOptions, type NodeEvent } from "./events.ts";
+import { Handlers } from "./handlers.ts";
+import { type NodeLimits, nodeLimits } from "./limits.ts";
+import type { Lookup } from "./lookup.ts";
+import type { NodeOptions, NodePart } from "./options.ts";
+import { Publisher } from "./publisher.ts";
+import { Router } from "./router.ts";
+import { type NodeSchedule, systemSchedule } from "./schedule.ts";
+import type { Served, Transport } from "./transport.ts";
+
+/**
+ * Makes a node. It does nothing before `start`, but sends and handlers may be prepared.
+ *
+ * @throws {@link StoreError} when the session store cannot be read.
+ */
+export async function createNode(options: NodeOptions): Promise<EgtpNode> {
+  return new RunningNode(options);
+}
+
+/**
+ * Identities that had a store in this process. An identity is as old as its first store only once: what was sent to it
+ * before its second one must not be taken for new.
+ */
+const identitiesWithStore = new WeakSet<Identity>();
+
+type AnyType = MessageType<unknown, unknown, unknown, unknown>;
+
+class RunningNode implements EgtpNode {
+  readonly peerId: PeerId;
+  readonly epoch: Epoch;
+  readonly #limits: NodeLimits;
+  readonly #schedule: NodeSchedule;
+  readonly #transports: readonly Transport[];
+  readonly #lookup: Lookup | undefined;
+  readonly #parts: readonly NodePart[];
+  /** The last one first. */
+  readonly #startedParts: NodePart[] = [];
+  readonly #maps: SessionMaps;
+  readonly #mesgen: Mesgen;
+  readonly #delivery: Delivery;
+  readonly #events = new EventHub();
+  readonly #book: ContactBook;
+  readonly #handlers: Handlers;
+  readonly #calls: Calls;
+  readonly #router: Router;
+  readonly #publisher: Publisher;
+
+  #state: "new" | "running" | "stopped" = "new";
+  readonly #served: Served[] = [];
+  /** Ways in besides those of the transports. */
+  #advertised: readonly Strategy[] = [];
+  /** Types that got a handler in this turn. */
+  readonly #retries = new Set<string>();
+  #lastPeer: PeerId | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: NodeOptions) {
+    const { identity, limits = {}, sealedSender = false, lookup } = options;
+    const crypto: CryptoProvider = options.crypto ?? defaultCryptoProvider;
+    this.#schedule = options.schedule ?? systemSchedule();
+    this.#limits = nodeLimits(limits.node);
+    this.#transports = options.transports ?? [];
+    this.#lookup = lookup;
+    this.#parts = options.parts ?? [];
+    this.peerId = identity.peer;
+    const now = this.#schedule.now();
+    this.#maps = SessionMaps.open(options.sessions ?? new MemorySessionStore(), {
+      now,
+      random: (length) => crypto.randomBytes(length),
+      bornWithIdentity: identity.isNew && !identitiesWithStore.has(identity),
+      ...(limits.store !== undefined && { limits: limits.store }),
+    });
+    identitiesWithStore.add(identity);
+    this.#mesgen = new Mesgen({
+      identity,
+      maps: this.#maps,
+      crypto,
+      sealedSender,
+      ...(limits.sessions !== undefined && { limits: limits.sessions }),
+    });
+    this.epoch = this.#mesgen.epoch;
+    const turn = (): Millis => this.#router.turn();
+    this.#handlers = new Handlers({ events: this.#events, schedule: this.#schedule, turn });
+    this.#delivery = new Delivery({
+      epoch: this.epoch,
+      maps: this.#maps,
+      sink: {
+        deliver: (incoming) => this.#handlers.deliver(incoming),
+        settled: (outgoing, outcome) => this.#calls.settled(outgoing, outcome),
+        replied: (outgoing, body) => this.#calls.replied(outgoing, body),
+        room: (peer) => this.#calls.room(peer),
+      },
+      ...(limits.delivery !== undefined && { limits: limits.delivery }),
+    });
+    this.#handlers.delivery = this.#delivery;
+    this.#calls = new Calls({
+      limits: this.#limits,
+      defaultDeadlineMs: this.#delivery.limits.defaultDeadlineMs,
+      events: this.#events,
+      schedule: this.#schedule,
+      turn,
+      urge: (peer) => this.#router.urge(peer),
+      isCongested: (peer) => this.#router.isCongested(peer),
+      failures: (peer) => this.#router.failures(peer),
+    });
+    this.#calls.delivery = this.#delivery;
+    this.#book = new ContactBook(this.#limits.maxContactRecords, (key, message, signature) =>
+      crypto.verify(key, message, signature),
+    );
+    this.#router = new Router({
+      endpoint: new Endpoint({ mesgen: this.#mesgen, delivery: this.#delivery, maps: this.#maps }),
+      transports: this.#transports,
+      lookup,
+      book: this.#book,
+      admission: new Admission(limits.admission ?? {}, this.#limits.maxSources, now),
+      schedule: this.#schedule,
+      limits: this.#limits,
+      events: this.#events,
+      allowPrivateAddresses: options.allowPrivateAddresses ?? false,
+      sealedSender,
+      randomBytes: (length) => crypto.randomBytes(length),
+      host: {
+        beforeFlush: (at) => this.#beforeFlush(at),
+        afterFlush: () => this.#calls.turned(),
+        unreachable: (peer, reasons) => this.#calls.unreachablePeer(peer, reasons),
+      },
+    });
+    this.#publisher = new Publisher({
+      identity,
+      lookup,
+      services: options.services ?? [],
+      schedule: this.#schedule,
+      limits: this.#limits,
+      events: this.#events,
+      withTime: (timeMs, run) => this.#router.connector.withTime(timeMs, run),
+      onRecord: (record) => {
+        this.#router.ownRecord = record;
+      },
+    });
+  }
+
+  // ---- Life
+
+  async start(): Promise<void> {
+    if (this.#state !== "new") throw new NodeStoppedError("stopped");
+    this.#state = "running";
+    try {
+      for (const transport of this.#transports) {
+        const served = await transport.serve({ peer: this.peerId }, (link) => this.#router.accept(link, transport));
+        this.#served.push(served);
+        this.#checkRunning();
+      }
+      this.#tellDamage();
+      this.#router.turn();
+      await this.#lookup?.start?.(this);
+      for (const part of this.#parts) {
+        this.#checkRunning();
+        await part.start(this);
+        this.#startedParts.unshift(part);
+      }
+      this.#checkRunning();
+    } catch (error) {
+      await this.#stopServing();
+      await this.stop();
+      throw error;
+    }
+    // Whoever asks for us the moment after should find us; a directory that does not answer holds nobody up.
+    await this.#atMost(this.#publisher.publish(this.#strategies()), this.#limits.firstPublishMs);
+  }
+
+  /** @throws {@link NodeStoppedError} when it was stopped while it started. */
+  #checkRunning(): void {
+    if (this.#state !== "running") throw new NodeStoppedError("stopped");
+  }
+
+  stop(): Promise<void> {
+    // Not in the midst of a turn: a handler may be calling.
+    this.#stopping ??= Promise.resolve().then(() => this.#stop());
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    const { stopMs } = this.#limits;
+    const wasRunning = this.#state === "running";
+    this.#publisher.stop();
+    for (const part of this.#startedParts.splice(0)) {
+      await this.#atMost(
+        part.stop().catch(() => {}),
+        stopMs,
+      );
+    }
+    this.#state = "stopped";
+    const linkless = wasRunning ? this.#router.stop() : Promise.resolve();
+    this.#handlers.close(new NodeStoppedError("stopped"));
+    this.#calls.stop();
+    this.#delivery.close();
+    await this.#atMost(Promise.all([linkless, this.#stopServing()]), stopMs);
+    this.#events.close();
+    try {
+      await this.#lookup?.close?.();
+    } finally {
+      await this.#maps.close();
+    }
+  }
+
+  async #stopServing(): Promise<void> {
+    await Promise.all(this.#served.splice(0).map((served) => served.stop()));
+  }
+
+  /** Waits for something, but no longer than a time. */
+  async #atMost(something: Promise<unknown>, timeMs: Millis): Promise<void> {
+    let cancelTimer = (): void => {};
+    const time = new Promise<void>((resolve) => {
+      cancelTimer = this.#schedule.setTimer(resolve, timeMs);
+    });
+    try {
+      await Promise.race([something, time]);
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  #tellDamage(): void {
+    if (!this.#events.wants("store")) return;
+    const at = this.#schedule.now();
+    for (const { key, reason } of this.#maps.damaged) {
+      this.#events.emit({ kind: "store", at, state: "damaged", key, error: reason });
+    }
+  }
+
+  #beforeFlush(now: Millis): Millis {
+    for (const type of this.#retries) this.#delivery.retry(type, now);
+    this.#retries.clear();
+    return this.#calls.expire(now);
+  }
+
+  // ---- Messages
+
+  handle<BodyIn, BodyOut, ReplyIn, ReplyOut>(
+    type: MessageType<BodyIn, BodyOut, ReplyIn, ReplyOut>,
+    handler: Handler<BodyOut, ReplyIn>,
+  ): () => void {
+    const remove = this.#handlers.register(type as AnyType, handler as Handler<unknown, unknown>);
+    this.#retries.add(type.name);
+    if (this.#state === "running") this.#router.turn();
+    return remove;
+  }
+
+  send<BodyIn>(
+    peer: PeerId,
+    type: MessageType<BodyIn, unknown, unknown, unknown>,
+    body: NoInfer<BodyIn>,
+    options?: SendOptions,
+  ): Promise<SendOutcome> {
+    if (this.#state !== "running" || peer !== this.#lastPeer) {
+      const error = this.#problemWith(peer);
+      if (error !== undefined) return Promise.reject(error);
+    }
+    return this.#calls.send(peer, type as AnyType, body, options);
+  }
+
+  request<BodyIn, ReplyOut>(
+    peer: PeerId,
+    type: MessageType<BodyIn, unknown, unknown, ReplyOut>,
+    body: NoInfer<BodyIn>,
+    options?: RequestOptions,
+  ): Promise<ReplyOut> {
+    if (this.#state !== "running" || peer !== this.#lastPeer) {
+      const error = this.#problemWith(peer);
+      if (error !== undefined) return Promise.reject(error);
+    }
+    return this.#calls.request(peer, type as AnyType, body, options) as Promise<ReplyOut>;
+  }
+
+  ready(peer: PeerId): Promise<void> {
+    return this.#calls.ready(peer);
+  }
+
+  /** Why nothing can be sent to whoever that is. */
+  #problemWith(peer: PeerId): EgtpError | undefined {
+    if (this.#state !== "running") return new NodeStoppedError(this.#state);
+    if (peer === this.peerId) return new MesgenError("EGTP_MESGEN_SELF", "This is our own ID.");
+    if (!this.#router.knows(peer)) {
+      try {
+        parsePeerId(peer);
+      } catch (error) {
+        if (error instanceof EgtpError) return error;
+        throw error;
+      }
+    }
+    this.#lastPeer = peer;
+    return undefined;
+  }
+
+  // ---- Surroundings
+
+  get contactRecord(): Uint8Array | undefined {
+    return this.#router.ownRecord;
+  }
+
+  learn(record: Uint8Array): PeerId {
+    const { id } = this.#book.learn(record, undefined, this.#schedule.now());
+    this.#router.urge(id);
+    return id;
+  }
+
+  introduce(peer: PeerId, strategies: readonly Strategy[]): void {
+    this.#router.introduce(parsePeerId(peer), strategies);
+  }
+
+  advertise(strategies: readonly Strategy[]): void {
+    this.#advertised = [...strategies];
+    if (this.#state === "running") void this.#publisher.publish(this.#strategies());
+  }
+
+  #strategies(): Strategy[] {
+    return [...this.#served.flatMap(({ strategies }) => strategies), ...this.#advertised];
+  }
+
+  // ---- Watching
+
+  events(options: EventOptions = {}): AsyncIterableIterator<NodeEvent> {
+    return this.#events.stream(options);
+  }
+
+  links(): readonly LinkState[] {
+    return this.#router.links();
+  }
+
+  sessions(peer: PeerId): readonly SessionState[] {
+    return this.#mesgen.sessions(peer);
+  }
+
+  stats(): NodeStats {
+    const router = this.#router;
+    const calls = this.#calls;
+    return {
+      envelopesIn: router.envelopesIn,
+      envelopesOut: router.envelopesOut,
+      bytesIn: router.bytesIn,
+      bytesOut: router.bytesOut,
+      messagesIn: this.#handlers.messagesIn,
+      messagesOut: calls.messagesOut,
+      delivered: calls.delivered,
+      rejected: calls.rejected,
+      expired: calls.expired,
+      unreachable: calls.unreachable,
+      drops: { ...router.drops },
+      unreadable: router.unreadable,
+      handshakes: this.#mesgen.handshakes,
+      dials: router.connector.dials,
+      links: router.links().length,
+      routes: router.routes,
+      sessions: this.#maps.sessionCount,
+      waitingSends: calls.waitingSends,
+    };
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * An identity in a file that only its owner can read: three lines of text, the second the secret seed in hexadecimal, the
+ * third the peer ID, by which a damaged file is found out.
+ */
+import { randomBytes } from "node:crypto";
+import { type FileHandle, link, open, unlink } from "node:fs/promises";
+import { createIdentity, type Identity, identityFromSeed } from "@egtp/mesgen";
+import { EgtpError, fromHex, toHex } from "@egtp/wire";
+
+const firstLine = "EGTP identity, secret: whoever has this file can be you";
+/** A little more than the file takes. */
+const maxFileBytes = 512;
+
+const texts = {
+  EGTP_IDENTITY_FILE_BAD: [
+    "does not hold an identity",
+    "Name the file that loadIdentity made, or one that does not exist yet: a new identity has another peer ID.",
+  ],
+  EGTP_IDENTITY_FILE_EXPOSED: [
+    "may be read or changed by others than its owner",
+    "Close it with chmod 600. If others did read it, make a new identity.",
+  ],
+  EGTP_IDENTITY_FILE_IO: [
+    "cannot be read or made",
+    "Check that its folder exists and that you may read and write there. See the cause.",
+  ],
+} as const;
+
+/** Every code an {@link IdentityFileError} can carry. */
+export type IdentityFileErrorCode = keyof typeof texts;
+
+/** The file of an identity cannot be used. */
+export class IdentityFileError extends EgtpError {
+  override readonly name: string = "IdentityFileError";
+  declare readonly code: IdentityFileErrorCode;
+  readonly path: string;
+
+  constructor(code: IdentityFileErrorCode, path: string, options: { cause?: unknown } = {}) {
+    const [sentence, hint] = texts[code];
+    super(code, `${path} ${sentence}`, { cause: options.cause, hint });
+    this.path = path;
+  }
+}
+
+/**
+ * Reads an identity from a file, or makes both when there is no such file (mode 0600, on disk before it is returned).
+ *
+ * @throws {@link IdentityFileError}.
+ */
+export async function loadIdentity(path: string): Promise<Identity> {
+  try {
+    return (await readIdentity(path)) ?? (await makeIdentity(path));
+  } catch (error) {
+    if (error instanceof EgtpError) throw error;
+    throw new IdentityFileError("EGTP_IDENTITY_FILE_IO", path, { cause: error });
+  }
+}
+
+async function readIdentity(path: string): Promise<Identity | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile() || stat.size > maxFileBytes) throw new IdentityFileError("EGTP_IDENTITY_FILE_BAD", path);
+    if (process.platform !== "win32" && (stat.mode & 0o077) !== 0) {
+      throw new IdentityFileError("EGTP_IDENTITY_FILE_EXPOSED", path);
+    }
+    const lines = (await file.readFile("utf8")).split("\n");
+    const [first, seed, peer, rest] = lines;
+    if (lines.length !== 4 || first !== firstLine || rest !== "" || !/^[0-9a-f]{64}$/.test(seed ?? "")) {
+      throw new IdentityFileError("EGTP_IDENTITY_FILE_BAD", path);
+    }
+    const identity = identityFromSeed(fromHex(seed!));
+    if (identity.peer !== peer) throw new IdentityFileError("EGTP_IDENTITY_FILE_BAD", path);
+    return identity;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Of several processes that make it at once, one wins and the others read what it made. */
+async function makeIdentity(path: string): Promise<Identity> {
+  const identity = createIdentity();
+  const draft = `${path}.${randomBytes(6).toString("hex")}.new`;
+  try {
+    const file = await open(draft, "wx", 0o600);
+    try {
+      await file.writeFile(`${firstLine}\n${toHex(identity.exportSeed())}\n${identity.peer}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    // Unlike a rename, a link never takes the place of a file that is there.
+    await link(draft, path);
+    return identity;
+  } catch (error) {
+    const made = codeOf(error) === "EEXIST" ? await readIdentity(path) : undefined;
+    if (made === undefined) throw error;
+    return made;
+  } finally {
+    await unlink(draft).catch(() => {});
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | undefined)?.code;
+}

@@ -1,0 +1,153 @@
+/**
+ * What the router remembers of one peer and of one link. Data and small judgements; the router acts on them.
+ */
+import type { Millis, PeerId, Strategy } from "@egtp/wire";
+import type { Buckets } from "./admission.ts";
+import type { StrategyFailure } from "./delivery/outcome.ts";
+import type { Link, Transport } from "./transport.ts";
+import { linkBytesOf } from "./transport-limits.ts";
+
+/** Challenges to return on a link: an honest peer has one out. */
+const maxResponses = 4;
+
+/** How an attempt to reach a peer over a link ended: it answered our challenge, or why not. */
+export type LinkVerdict = "answered" | StrategyFailure;
+
+export class NodeLink {
+  readonly link: Link;
+  readonly transport: Transport;
+  /** How we dialled it. */
+  readonly strategy: Strategy | undefined;
+  /** The peer we dialled, or the first from whom something authentic came. */
+  route: PeerRoute | undefined;
+  /** For the admission of envelopes: a stranger's, then those of a link that answered. */
+  buckets: Buckets;
+
+  /** Something authentic of this peer came. */
+  isHeard = false;
+  /** The peer returned our challenge: the link leads to it. */
+  isAnswered = false;
+  answeredAt: Millis = Infinity;
+  /** Nothing authentic came for too long after we asked for something. */
+  isSilent = false;
+  isOpen = true;
+  /** The route whose `whisper` it is. */
+  whisperOf: PeerRoute | undefined;
+  /** We speak on it though nothing authentic came: to answer what could not be read. */
+  isSpokenTo = false;
+
+  challenge: Uint8Array | undefined;
+  challengedAt: Millis = -Infinity;
+  /** Challenges of the peer, to be returned on this link. */
+  readonly responses: Uint8Array[] = [];
+  /** It counts as silent from then on, unless something authentic comes; `Infinity` when nothing is awaited. */
+  silentAt: Millis = Infinity;
+  /** Whoever waits for the verdict. */
+  onVerdict: ((verdict: LinkVerdict) => void) | undefined;
+
+  constructor(
+    link: Link,
+    transport: Transport,
+    strategy: Strategy | undefined,
+    route: PeerRoute | undefined,
+    buckets: Buckets,
+  ) {
+    this.link = link;
+    this.transport = transport;
+    this.strategy = strategy;
+    this.route = route;
+    this.buckets = buckets;
+  }
+
+  /** Whether it leads to the peer by way of a relay, which keeps what it is given: then silence means nothing. */
+  get isRelayed(): boolean {
+    return this.strategy?.kind === "relay";
+  }
+
+  /** Bytes of envelopes that may be sent now; whoever forged the source of a link must not use us to flood it. */
+  budget(maxAmplification: number): number {
+    if (this.isAnswered || this.link.direction === "outgoing") return Infinity;
+    const { bytesReceived, bytesSent, queuedBytes } = this.link;
+    return maxAmplification * bytesReceived - bytesSent - queuedBytes - linkBytesOf(noBytes);
+  }
+
+  owe(response: Uint8Array): void {
+    if (this.responses.length === maxResponses) this.responses.shift();
+    this.responses.push(response);
+  }
+
+  /** Ends whatever waits for it. */
+  judge(verdict: LinkVerdict): void {
+    const { onVerdict } = this;
+    this.onVerdict = undefined;
+    onVerdict?.(verdict);
+  }
+}
+
+const noBytes = new Uint8Array(0);
+
+export class PeerRoute {
+  readonly peer: PeerId;
+  /** Open links that lead to it, or may. */
+  readonly links: NodeLink[] = [];
+  /** The one that was used last. */
+  current: NodeLink | undefined;
+  /** It stands in the router's list of those to be looked at. */
+  isDirty = false;
+
+  /** Told by the program. */
+  introduced: readonly Strategy[] = [];
+  /** An incoming link on which it seems to have spoken, with nothing authentic on it. */
+  whisper: NodeLink | undefined;
+
+  isConnecting = false;
+  /** Try at once, whatever failed before. */
+  isUrgent = false;
+  failures: readonly StrategyFailure[] = [];
+  /** When strategies failed, by their names. At most those of a record and those introduced. */
+  readonly failedAt = new Map<string, Millis>();
+  retries = 0;
+  /** After all failed, nothing is tried before. */
+  retryAt: Millis = -Infinity;
+
+  /** The offer that our contact record went along with. */
+  recordUnder: string | undefined;
+  /** When a record of the peer was verified. */
+  learnedAt: Millis = -Infinity;
+  /** What was last reported of its sessions. */
+  session: "none" | "early" | "established" = "none";
+  /** Nothing can be sealed for this ID. */
+  fault: unknown;
+
+  constructor(peer: PeerId) {
+    this.peer = peer;
+  }
+
+  /** The link to send on: one that answered, the one in use first; then one we dialled; then one it spoke on. */
+  choose(): NodeLink | undefined {
+    let best: NodeLink | undefined;
+    let bestRank = 0;
+    for (const link of this.links) {
+      const rank = rankOf(link, this.current);
+      // Of equals the newest: when it came about, the one before had not answered for a while.
+      if (rank > 0 && rank >= bestRank) {
+        best = link;
+        bestRank = rank;
+      }
+    }
+    return best;
+  }
+
+  /** Nothing is lost by forgetting it. */
+  get isIdle(): boolean {
+    return this.links.length === 0 && !this.isConnecting && !this.isDirty && this.introduced.length === 0;
+  }
+}
+
+function rankOf(link: NodeLink, current: NodeLink | undefined): number {
+  if (!link.isOpen || link.isSilent) return 0;
+  const direct = link.isRelayed ? 0 : 8;
+  if (link.isAnswered) return direct + 4 + (link === current ? 1 : 0);
+  if (link.link.direction === "outgoing") return direct + 3;
+  return link.isHeard ? direct + 2 : 1;
+}

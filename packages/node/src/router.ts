@@ -1,0 +1,803 @@
+/**
+ * Links and routes: what comes in on which link, and over which link what is to be said leaves.
+ *
+ * One turn of the event loop ends with one flush: whatever handlers, sends and arrivals brought about in it leaves then,
+ * one envelope per peer as long as it fits, while links take it. Peers without a link go to the {@link Connector}.
+ *
+ * An envelope that comes in is shown to the admission before anything is spent on it. A link is the peer's only after it
+ * returned our challenge; before that it may carry what is to be said, within three times the bytes received when it came
+ * in, and when it stays silent other ways are tried. Answers to what could not be read take the same ways as everything
+ * else (rule R2); the link they came on is the last of them.
+ *
+ * Bounds: links by their transports; routes by `maxRoutes`, beyond which only those with something going on stay.
+ *
+ * @see docs/spec.md, "Links"
+ */
+import {
+  EgtpError,
+  equalBytes,
+  linkChallengeBytes,
+  type Millis,
+  type OfferId,
+  type PeerId,
+  peerIdBytes,
+  type Strategy,
+  sealedSenderBytes,
+  sessionIdBytes,
+  toHex,
+} from "@egtp/wire";
+import type { Admission, AdmissionWork, Grant } from "./admission.ts";
+import type { LinkState } from "./api.ts";
+import { Connector, type ConnectorHost } from "./connector.ts";
+import type { ContactBook } from "./contact-book.ts";
+import type { StrategyFailure } from "./delivery/outcome.ts";
+import type { Endpoint, LinkFrames, Received } from "./endpoint.ts";
+import { RouteError } from "./errors.ts";
+import type { EventHub } from "./events.ts";
+import type { NodeLimits } from "./limits.ts";
+import type { Lookup } from "./lookup.ts";
+import { NodeLink, PeerRoute } from "./route.ts";
+import type { NodeSchedule } from "./schedule.ts";
+import { strategyText } from "./strategy-order.ts";
+import { tightEnvelope } from "./tight-envelope.ts";
+import type { Link, LinkEnd, Transport } from "./transport.ts";
+import { linkBytesOf } from "./transport-limits.ts";
+
+/** What the router tells the node. */
+export interface RouterHost {
+  /** A turn ends: what waits for it is done now, before envelopes are made. @returns When to come again, if at all. */
+  beforeFlush(now: Millis): Millis;
+  /** What could leave has left. */
+  afterFlush(): void;
+  /** Nothing can leave this machine for the peer. */
+  unreachable(peer: PeerId, reasons: readonly StrategyFailure[], now: Millis): void;
+}
+
+export interface RouterOptions {
+  readonly endpoint: Endpoint;
+  readonly transports: readonly Transport[];
+  readonly lookup: Lookup | undefined;
+  readonly book: ContactBook;
+  readonly admission: Admission;
+  readonly schedule: NodeSchedule;
+  readonly limits: NodeLimits;
+  readonly events: EventHub;
+  readonly allowPrivateAddresses: boolean;
+  readonly sealedSender: boolean;
+  readonly randomBytes: (length: number) => Uint8Array;
+  readonly host: RouterHost;
+}
+
+/** While something that is due cannot leave, the clock is looked at this often. */
+const stuckMs: Millis = 50;
+/** A challenge that was not answered is repeated with what is sent after this. */
+const challengeAgainMs: Millis = 1_000;
+/** A contact record of one peer is verified no more often than this. */
+const learnAgainMs: Millis = 1_000;
+/** A link that lasted so long was a good one. */
+const steadyMs: Millis = 10_000;
+const farewellReason = 0;
+
+export class Router implements ConnectorHost {
+  readonly connector: Connector;
+  /** Our signed contact record; goes along with each new offer. */
+  ownRecord: Uint8Array | undefined;
+  envelopesIn = 0;
+  envelopesOut = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  unreadable = 0;
+  readonly drops: Record<string, number> = {};
+
+  readonly #options: RouterOptions;
+  readonly #endpoint: Endpoint;
+  readonly #schedule: NodeSchedule;
+  readonly #limits: NodeLimits;
+  readonly #events: EventHub;
+
+  readonly #routes = new Map<PeerId, PeerRoute>();
+  readonly #links = new Set<NodeLink>();
+  /** Routes to look at in the next flush. */
+  #dirty: PeerRoute[] = [];
+  /** Peers that could not be reached, until their next attempt succeeds. */
+  readonly #resting = new Map<PeerId, PeerRoute>();
+  /** Of those, the ones with something to say. */
+  readonly #waiting = new Set<PeerRoute>();
+  /** Links that something authentic is awaited on, or was. */
+  readonly #asked = new Set<NodeLink>();
+  #sweepAt: Millis = Infinity;
+  #spokenTo = 0;
+  /** A write failed and none succeeded since; marks up to this generation wait for one. */
+  #isStoreBroken = false;
+  #unsettled = 0;
+
+  #isScheduled = false;
+  #turnAt: Millis = 0;
+  #cancelTimer: (() => void) | undefined;
+  #timerAt: Millis = Infinity;
+  #isStopped = false;
+  /** Told when the last link is gone. */
+  #onLinkless: (() => void) | undefined;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#endpoint = options.endpoint;
+    this.#schedule = options.schedule;
+    this.#limits = options.limits;
+    this.#events = options.events;
+    const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
+    this.connector = new Connector({
+      transports,
+      lookup,
+      book,
+      schedule,
+      limits,
+      allowPrivateAddresses,
+      host: this,
+    });
+  }
+
+  get routes(): number {
+    return this.#routes.size;
+  }
+
+  /** The links that are open. */
+  links(): LinkState[] {
+    return [...this.#links].map(({ link, route, transport, isAnswered }) => ({
+      peer: route?.peer,
+      direction: link.direction,
+      transport: transport.kind,
+      remote: link.remote,
+      isAnswered,
+      bytesIn: link.bytesReceived,
+      bytesOut: link.bytesSent,
+    }));
+  }
+
+  /** Why the last attempts to reach a peer failed; empty when it is reached, or nothing was tried. */
+  failures(peer: PeerId): readonly StrategyFailure[] {
+    return this.#routes.get(peer)?.failures ?? [];
+  }
+
+  knows(peer: PeerId): boolean {
+    return this.#routes.has(peer);
+  }
+
+  introduce(peer: PeerId, strategies: readonly Strategy[]): void {
+    const route = this.#route(peer);
+    route.introduced = [...strategies];
+    this.#retryNow(route);
+  }
+
+  /** Something new is known of how to reach a peer, or something new is to be sent to it: no waiting for the next attempt. */
+  urge(peer: PeerId): void {
+    if (this.#resting.size === 0) return;
+    const route = this.#resting.get(peer);
+    if (route !== undefined) this.#retryNow(route);
+  }
+
+  #retryNow(route: PeerRoute): void {
+    route.isUrgent = true;
+    this.#lookAt(route);
+    this.turn();
+  }
+
+  // ---- Turns
+
+  /**
+   * The time of this turn. What leaves in consequence of what the caller does now leaves when the turn ends.
+   */
+  turn(): Millis {
+    if (this.#isScheduled) return this.#turnAt;
+    this.#turnAt = this.#schedule.now();
+    if (this.#isStopped) return this.#turnAt;
+    this.#isScheduled = true;
+    this.#schedule.defer(this.#endTurn);
+    return this.#turnAt;
+  }
+
+  readonly #endTurn = (): void => {
+    this.#isScheduled = false;
+    if (!this.#isStopped) this.flush();
+  };
+
+  /** Lets everything leave that is due. */
+  flush(): void {
+    const endpoint = this.#endpoint;
+    const now = this.#schedule.now();
+    let next = this.#options.host.beforeFlush(now);
+    this.#settle(now);
+    this.#write(now);
+    if (now >= this.#sweepAt) this.#sweep(now);
+    for (const route of this.#waiting) {
+      if (now < route.retryAt) continue;
+      this.#waiting.delete(route);
+      this.#lookAt(route);
+    }
+    for (const peer of endpoint.takeDue(now)) this.#lookAt(this.#route(peer));
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const route of dirty) {
+      route.isDirty = false;
+      this.#flushRoute(route, now);
+    }
+    for (const route of this.#waiting) next = Math.min(next, route.retryAt);
+    next = Math.min(next, this.#sweepAt, endpoint.nextDeadline ?? Infinity);
+    this.#arm(next <= now ? now + stuckMs : next, now);
+    this.#options.host.afterFlush();
+  }
+
+  /** Whether the link to the peer takes no more for now. */
+  isCongested(peer: PeerId): boolean {
+    const current = this.#routes.get(peer)?.current;
+    return current?.isOpen === true && !current.isSilent && !current.link.writable;
+  }
+
+  /** Receipts and replies speak only of what is kept. */
+  #settle(now: Millis): void {
+    const settling = this.#endpoint.settle(now);
+    settling?.commit.then(
+      () => this.#endpoint.committed(settling.generation, this.turn()),
+      (error: unknown) => {
+        this.#unsettled = Math.max(this.#unsettled, settling.generation);
+        this.#storeFailed(error);
+      },
+    );
+  }
+
+  /** Writes what nothing waits for, and what could not be written before. */
+  #write(now: Millis): void {
+    const writing = this.#endpoint.tick(now);
+    if (writing !== undefined) {
+      writing.then(
+        () => this.#storeWorks(),
+        (error: unknown) => this.#storeFailed(error),
+      );
+    } else if (this.#isStoreBroken && !this.#endpoint.maps.dirty) this.#storeWorks();
+  }
+
+  /** Nothing more is taken in: it could be handed over again after a crash, or receipted without being kept. */
+  #storeFailed(error: unknown): void {
+    this.#isStoreBroken = true;
+    this.turn();
+    if (!this.#events.wants("store")) return;
+    this.#events.emit({ kind: "store", at: this.#schedule.now(), state: "failed", key: undefined, error });
+  }
+
+  /** Everything that was ever to be written is. */
+  #storeWorks(): void {
+    if (!this.#isStoreBroken) return;
+    this.#isStoreBroken = false;
+    this.#endpoint.committed(this.#unsettled, this.turn());
+  }
+
+  #arm(at: Millis, now: Millis): void {
+    // One that comes too early finds nothing to do and is armed anew.
+    if (at >= this.#timerAt || this.#isStopped) return;
+    this.#cancelTimer?.();
+    this.#timerAt = at;
+    this.#cancelTimer = this.#schedule.setTimer(() => {
+      this.#timerAt = Infinity;
+      this.#cancelTimer = undefined;
+      if (!this.#isStopped) this.flush();
+    }, at - now);
+  }
+
+  #lookAt(route: PeerRoute): void {
+    if (route.isDirty) return;
+    route.isDirty = true;
+    this.#dirty.push(route);
+  }
+
+  // ---- Links
+
+  /** A link that came in for us. */
+  accept(link: Link, transport: Transport): void {
+    if (this.#isStopped) {
+      link.start({ envelope: ignore, drain: ignore, closed: ignore });
+      link.close("stopped");
+      return;
+    }
+    this.#start(new NodeLink(link, transport, undefined, undefined, this.#options.admission.forLink(this.turn())));
+  }
+
+  adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute): NodeLink {
+    const ours = new NodeLink(link, transport, strategy, route, this.#options.admission.forLink(this.turn()));
+    // It is tried because no answer came over the one before: what left there leaves here too.
+    if (route.current !== undefined && !route.current.isAnswered) this.#endpoint.linkLost(route.peer, this.turn());
+    route.links.push(ours);
+    this.#start(ours);
+    this.#lookAt(route);
+    return ours;
+  }
+
+  #start(link: NodeLink): void {
+    this.#links.add(link);
+    this.#tellLink(link, "opened", undefined);
+    link.link.start({
+      envelope: (bytes) => this.#receive(link, bytes),
+      drain: () => {
+        if (link.route !== undefined) this.#lookAt(link.route);
+        this.turn();
+      },
+      closed: (end) => this.#closed(link, end),
+    });
+  }
+
+  speakOn(link: NodeLink, route: PeerRoute): boolean {
+    if (link.isHeard || link.isSpokenTo) return route.links.includes(link);
+    if (this.#spokenTo >= this.#limits.maxSpokenTo) return false;
+    link.isSpokenTo = true;
+    this.#spokenTo += 1;
+    link.route = route;
+    route.links.push(link);
+    link.link.authenticated();
+    this.#ask(link, this.turn(), this.#limits.spokenToMs);
+    this.#lookAt(route);
+    return true;
+  }
+
+  #closed(link: NodeLink, end: LinkEnd): void {
+    const { route } = link;
+    const now = this.turn();
+    link.isOpen = false;
+    this.#links.delete(link);
+    this.#asked.delete(link);
+    if (link.isSpokenTo && !link.isHeard) this.#spokenTo -= 1;
+    this.#tellLink(link, "closed", end);
+    if (link.whisperOf?.whisper === link) link.whisperOf.whisper = undefined;
+    if (route !== undefined) {
+      const at = route.links.indexOf(link);
+      if (at >= 0) route.links.splice(at, 1);
+      if (route.current === link) {
+        route.current = undefined;
+        this.#endpoint.linkLost(route.peer, now);
+      }
+      // One that breaks soon is opened anew at once; one that breaks soon again and again is not.
+      if (now - link.answeredAt >= steadyMs) route.retries = 0;
+      else if (link.isAnswered && ++route.retries > 1) this.#rest(route, now);
+      this.#lookAt(route);
+    }
+    const isWrong = end.reason === "closed-by-peer" && !link.isHeard;
+    const error = new RouteError(isWrong ? "EGTP_WRONG_PEER" : "EGTP_NO_ANSWER", { cause: end.error ?? end.reason });
+    link.judge({ strategy: nameOf(link), error });
+    if (this.#links.size === 0) this.#onLinkless?.();
+  }
+
+  // ---- Receiving
+
+  #receive(link: NodeLink, bytes: Uint8Array): void {
+    const now = this.turn();
+    this.envelopesIn += 1;
+    this.bytesIn += linkBytesOf(bytes);
+    if (this.#isStoreBroken) {
+      // As if lost on the way: it is sent again.
+      this.#drop(link, "store-failed", now);
+      link.link.resume();
+      return;
+    }
+    const { work, sender } = this.#endpoint.mesgen.inspect(bytes);
+    let grant: Grant | undefined;
+    if (work === "handshake" || work === "answer") {
+      grant = this.#admit(link, work, sender, now);
+      if (grant === undefined) {
+        this.#drop(link, "refused", now);
+        link.link.resume();
+        return;
+      }
+    }
+    const received = this.#endpoint.receive(bytes, now);
+    if (received.kind === "opened") {
+      if (grant !== undefined) this.#options.admission.proved(grant, now);
+      this.#opened(link, received, now);
+    } else {
+      if (received.kind === "dropped") this.#drop(link, received.reason, now);
+      else this.#couldNotRead(link, received.peer, now);
+      if (!link.isHeard) link.link.resume();
+    }
+  }
+
+  #admit(link: NodeLink, work: AdmissionWork, sender: PeerId | undefined, now: Millis): Grant | undefined {
+    const isKnown = sender !== undefined && this.#endpoint.maps.get(sender)?.theirTag !== undefined;
+    const asker = { buckets: link.buckets, isAuthenticated: link.isAnswered, source: link.link.source };
+    return this.#options.admission.ask(work, asker, sender, isKnown, now);
+  }
+
+  #opened(link: NodeLink, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
+    const { peer } = opened;
+    const route = link.route?.peer === peer ? link.route : this.#route(peer);
+    link.route ??= route;
+    if (link.route === route) {
+      if (!link.isHeard) this.#firstHeard(link, route);
+      link.silentAt = Infinity;
+      link.isSilent = false;
+    } else if (!link.isHeard) link.link.resume();
+    if (opened.challenge !== undefined) {
+      link.owe(opened.challenge);
+      // The link that is to answer may not be one of this peer's: then it stays unanswered.
+      if (link.route === route) this.#lookAt(route);
+    }
+    if (opened.response !== undefined) this.#heedResponse(link, route, opened.response, now);
+    if (opened.contactRecord !== undefined) this.#learnFrom(link, route, opened.contactRecord, now);
+    if (!link.isAnswered) this.#lookAt(route);
+    if (opened.held !== undefined) this.#hold(peer, opened.held);
+    if (opened.fault !== undefined) this.#drop(link, "fault", now);
+    this.#tellSession(route, opened, now);
+  }
+
+  #firstHeard(link: NodeLink, route: PeerRoute): void {
+    link.isHeard = true;
+    if (link.isSpokenTo) this.#spokenTo -= 1;
+    link.link.authenticated();
+    if (!route.links.includes(link)) route.links.push(link);
+  }
+
+  #heedResponse(link: NodeLink, route: PeerRoute, response: Uint8Array, now: Millis): void {
+    if (link.route !== route || link.isAnswered || link.challenge === undefined) return;
+    if (!equalBytes(link.challenge, response)) return;
+    link.isAnswered = true;
+    link.answeredAt = now;
+    link.buckets = this.#options.admission.forAuthenticatedLink(now);
+    route.retries = Math.min(route.retries, 1);
+    route.retryAt = -Infinity;
+    route.failures = [];
+    if (link.strategy !== undefined) route.failedAt.delete(strategyText(link.strategy));
+    this.#resting.delete(route.peer);
+    this.#waiting.delete(route);
+    this.#tellLink(link, "answered", undefined);
+    link.judge("answered");
+  }
+
+  /** Its messages are handed over when what guards them is on disk. */
+  #hold(peer: PeerId, held: Promise<void>): void {
+    held.then(
+      () => {
+        this.#endpoint.resume(peer, this.turn());
+      },
+      (error: unknown) => {
+        this.#endpoint.discard(peer);
+        this.#storeFailed(error);
+      },
+    );
+  }
+
+  #learnFrom(link: NodeLink, route: PeerRoute, record: Uint8Array, now: Millis): void {
+    if (now - route.learnedAt < learnAgainMs) return;
+    route.learnedAt = now;
+    try {
+      this.#options.book.learn(record, route.peer, now);
+    } catch (error) {
+      if (!(error instanceof EgtpError)) throw error;
+      this.#drop(link, "bad-record", now);
+    }
+  }
+
+  /** An answer is owed. It goes where everything to this peer goes; failing that, to where the question came from. */
+  #couldNotRead(link: NodeLink, peer: PeerId, now: Millis): void {
+    this.unreadable += 1;
+    const route = this.#route(peer);
+    if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
+      link.whisperOf = route;
+      route.whisper = link;
+    }
+    route.session = "none";
+    route.isUrgent = true;
+    if (this.#events.wants("session")) this.#events.emit({ kind: "session", at: now, state: "unreadable", peer });
+  }
+
+  #drop(link: NodeLink, reason: string, now: Millis): void {
+    this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source: link.link.source });
+  }
+
+  // ---- Sending
+
+  #flushRoute(route: PeerRoute, now: Millis): void {
+    let link = route.choose();
+    if (link === undefined && !route.isUrgent && !route.isConnecting && now < route.retryAt) {
+      // Everything else failed a moment ago: what fell silent may still be heard at the other end.
+      link = route.links.find((silent) => silent.isOpen);
+    }
+    for (const other of route.links) {
+      if (other !== link && other.isOpen && wantsWord(other)) this.#sendLinkFrames(other, route, now);
+    }
+    if (link === undefined) {
+      this.#seekLink(route, now);
+      return;
+    }
+    try {
+      this.#fill(link, route, now);
+    } catch (error) {
+      if (!(error instanceof EgtpError)) throw error;
+      route.fault = error;
+      this.#giveUp(route, [{ strategy: "session", error }], now);
+    }
+    // It may stay silent, so that another way is found at once.
+    if (link.isSilent && this.#hasWords(route, now)) this.#waiting.add(route);
+  }
+
+  /** Sends what there is to say, as long as the link takes it. */
+  #fill(link: NodeLink, route: PeerRoute, now: Millis): void {
+    const endpoint = this.#endpoint;
+    const { peer } = route;
+    const { maxAmplification } = this.#limits;
+    while (link.link.writable) {
+      const frames = this.#linkFrames(link, route, now);
+      const budget = link.budget(maxAmplification);
+      const asks =
+        link.silentAt === Infinity &&
+        !link.isSilent &&
+        !link.isRelayed &&
+        (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).application);
+      const envelope =
+        budget === Infinity
+          ? endpoint.next(peer, now, frames)
+          : tightEnvelope(endpoint, peer, now, frames ?? noFrames, {
+              maxBytes: budget,
+              linkFramesOnly: false,
+              sealedSender: this.#options.sealedSender,
+            });
+      if (envelope === undefined) return;
+      route.current = link;
+      if (asks) this.#ask(link, now, this.#limits.silentAfterMs);
+      this.#send(link, route, envelope, frames, now);
+    }
+  }
+
+  /** What belongs to a link that is not the one in use leaves on it alone. */
+  #sendLinkFrames(link: NodeLink, route: PeerRoute, now: Millis): void {
+    if (!link.link.writable) return;
+    const { responses, challenge } = this.#linkFrames(link, route, now) ?? noFrames;
+    const frames = { responses, challenge };
+    const { maxAmplification } = this.#limits;
+    const envelope = tightEnvelope(this.#endpoint, route.peer, now, frames, {
+      maxBytes: Math.min(link.budget(maxAmplification), 1_024),
+      linkFramesOnly: true,
+      sealedSender: this.#options.sealedSender,
+    });
+    if (envelope === undefined) return;
+    if (challenge !== undefined && link.silentAt === Infinity) this.#ask(link, now, this.#limits.silentAfterMs);
+    this.#send(link, route, envelope, frames, now);
+  }
+
+  #send(link: NodeLink, route: PeerRoute, envelope: Uint8Array, frames: LinkFrames | undefined, now: Millis): void {
+    if (frames !== undefined) {
+      link.responses.length = 0;
+      if (frames.challenge !== undefined) link.challengedAt = now;
+      if (frames.contactRecord !== undefined) route.recordUnder = offerIdIn(envelope);
+    }
+    this.envelopesOut += 1;
+    this.bytesOut += linkBytesOf(envelope);
+    link.link.send(envelope);
+  }
+
+  /** What the link itself has to say. */
+  #linkFrames(link: NodeLink, route: PeerRoute, now: Millis): LinkFrames | undefined {
+    let challenge: Uint8Array | undefined;
+    if (!link.isAnswered && !link.isRelayed && now - link.challengedAt >= challengeAgainMs) {
+      link.challenge ??= this.#options.randomBytes(linkChallengeBytes);
+      challenge = link.challenge;
+    }
+    const contactRecord =
+      this.ownRecord !== undefined && this.#goesUnderNewOffer(link, route, now) ? this.ownRecord : undefined;
+    if (challenge === undefined && contactRecord === undefined && link.responses.length === 0) return undefined;
+    return { challenge, contactRecord, responses: link.responses };
+  }
+
+  /** Whether the next envelope travels under an offer that our contact record did not go along with yet. */
+  #goesUnderNewOffer(link: NodeLink, route: PeerRoute, now: Millis): boolean {
+    if (link.isAnswered && route.session === "established") return false;
+    if (link.link.direction === "incoming" && !link.isAnswered) return false;
+    const id = this.#endpoint.mesgen.preferred(route.peer, now);
+    if (id === undefined) return true;
+    return id !== route.recordUnder && this.#endpoint.maps.findPending(id as OfferId) !== undefined;
+  }
+
+  /** From now on something authentic is awaited on the link. */
+  #ask(link: NodeLink, now: Millis, patienceMs: Millis): void {
+    link.silentAt = now + patienceMs;
+    this.#asked.add(link);
+    this.#sweepAt = Math.min(this.#sweepAt, link.silentAt);
+  }
+
+  /** Finds the links that have been silent for too long. */
+  #sweep(now: Millis): void {
+    this.#sweepAt = Infinity;
+    for (const link of this.#asked) {
+      if (link.silentAt === Infinity) this.#asked.delete(link);
+      else if (now < link.silentAt) this.#sweepAt = Math.min(this.#sweepAt, link.silentAt);
+      else this.#fallSilent(link, now);
+    }
+  }
+
+  #fallSilent(link: NodeLink, now: Millis): void {
+    this.#asked.delete(link);
+    link.silentAt = Infinity;
+    if (!link.isHeard && link.isSpokenTo) {
+      link.link.close("nothing authentic came");
+      return;
+    }
+    link.isSilent = true;
+    this.#tellLink(link, "silent", undefined);
+    const { route } = link;
+    if (route !== undefined) {
+      if (route.current === link) {
+        route.current = undefined;
+        this.#endpoint.linkLost(route.peer, now);
+      }
+      this.#lookAt(route);
+    }
+    link.judge({ strategy: nameOf(link), error: new RouteError("EGTP_NO_ANSWER") });
+  }
+
+  // ---- Reaching peers
+
+  #hasWords(route: PeerRoute, now: Millis): boolean {
+    return this.#endpoint.delivery.wants(route.peer, now).any || this.#endpoint.mesgen.owes(route.peer, now);
+  }
+
+  #seekLink(route: PeerRoute, now: Millis): void {
+    if (route.isConnecting || this.#isStopped) return;
+    if (!this.#hasWords(route, now)) {
+      route.isUrgent = false;
+      this.#waiting.delete(route);
+      return;
+    }
+    if (route.fault !== undefined) {
+      this.#giveUp(route, [{ strategy: "session", error: route.fault }], now);
+      return;
+    }
+    if (now < route.retryAt && !route.isUrgent) {
+      this.#waiting.add(route);
+      return;
+    }
+    route.isUrgent = false;
+    route.isConnecting = true;
+    this.#waiting.delete(route);
+    this.connector.connect(route).then(
+      (failures) => this.#connected(route, failures),
+      (error: unknown) => this.#connected(route, [{ strategy: "node", error }]),
+    );
+  }
+
+  #connected(route: PeerRoute, failures: readonly StrategyFailure[] | undefined): void {
+    route.isConnecting = false;
+    if (this.#isStopped) return;
+    const now = this.turn();
+    this.#lookAt(route);
+    if (failures === undefined) return;
+    route.failures = failures;
+    this.#rest(route, now);
+    route.retries += 1;
+    if (!route.links.some((link) => link.isOpen)) this.#giveUp(route, failures, now);
+  }
+
+  /** Nothing is tried for a while, but for what the program sends from now on. */
+  #rest(route: PeerRoute, now: Millis): void {
+    const { minRetryMs, maxRetryMs } = this.#limits;
+    const retryMs = Math.min(minRetryMs * 2 ** Math.min(route.retries, 30), maxRetryMs);
+    route.retryAt = now + Math.ceil(retryMs * (0.5 + this.#options.randomBytes(1)[0]! / 512));
+    this.#resting.set(route.peer, route);
+  }
+
+  /** Nothing can leave for this peer now. */
+  #giveUp(route: PeerRoute, reasons: readonly StrategyFailure[], now: Millis): void {
+    const { peer } = route;
+    // What the program sends from here on is tried anew.
+    route.isUrgent = false;
+    this.#endpoint.unreachable(peer, reasons, now);
+    this.#options.host.unreachable(peer, reasons, now);
+    if (!this.#endpoint.mesgen.owes(peer, now) || this.#endpoint.delivery.wants(peer, now).any) return;
+    // An answer that finds no way is as if lost on it: its peer asks again.
+    try {
+      this.#endpoint.next(peer, now);
+    } catch (error) {
+      if (!(error instanceof EgtpError)) throw error;
+    }
+  }
+
+  failed(route: PeerRoute, { strategy, error }: StrategyFailure): void {
+    if (!this.#events.wants("dial-failed")) return;
+    const typed = error instanceof EgtpError ? error : new RouteError("EGTP_NO_ANSWER", { cause: error });
+    this.#events.emit({ kind: "dial-failed", at: this.#schedule.now(), peer: route.peer, strategy, error: typed });
+  }
+
+  /** The route of a peer, made if there is none. */
+  #route(peer: PeerId): PeerRoute {
+    const known = this.#routes.get(peer);
+    if (known !== undefined) return known;
+    if (this.#routes.size >= this.#limits.maxRoutes) this.#forgetIdle();
+    const route = new PeerRoute(peer);
+    this.#routes.set(peer, route);
+    return route;
+  }
+
+  /** Looks at some of the oldest routes and forgets those with nothing going on; the others go to the end. */
+  #forgetIdle(): void {
+    let looks = 32;
+    for (const [peer, route] of this.#routes) {
+      if (this.#routes.size < this.#limits.maxRoutes || looks-- === 0) return;
+      this.#routes.delete(peer);
+      if (route.isIdle && !this.#waiting.has(route)) this.#resting.delete(peer);
+      else this.#routes.set(peer, route);
+    }
+  }
+
+  // ---- The end
+
+  /** Says goodbye, closes every link, gives up every dial. Resolves when all links are gone. */
+  stop(): Promise<void> {
+    this.flush();
+    const now = this.#schedule.now();
+    for (const route of this.#routes.values()) {
+      const link = route.choose();
+      if (link === undefined || !link.isHeard || !link.link.writable) continue;
+      const farewell = this.#endpoint.farewell(route.peer, now, farewellReason);
+      if (farewell !== undefined && linkBytesOf(farewell) <= link.budget(this.#limits.maxAmplification)) {
+        this.#send(link, route, farewell, undefined, now);
+      }
+    }
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.connector.stop();
+    for (const link of this.#links) link.link.close("stopped");
+    if (this.#links.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onLinkless = resolve;
+    });
+  }
+
+  // ---- Events
+
+  #tellLink(
+    { link, transport, route }: NodeLink,
+    state: "opened" | "answered" | "silent" | "closed",
+    end: LinkEnd | undefined,
+  ): void {
+    if (!this.#events.wants("link")) return;
+    this.#events.emit({
+      kind: "link",
+      at: this.#schedule.now(),
+      state,
+      direction: link.direction,
+      peer: route?.peer,
+      transport: transport.kind,
+      remote: link.remote,
+      reason: end?.reason,
+    });
+  }
+
+  #tellSession(route: PeerRoute, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
+    const before = route.session;
+    const after =
+      opened.early && before !== "established" ? "early" : before === "none" || !opened.early ? "established" : before;
+    route.session = after;
+    if (!opened.restarted && before === after) return;
+    if (!this.#events.wants("session")) return;
+    const { peer } = route;
+    if (opened.restarted) this.#events.emit({ kind: "session", at: now, state: "restarted", peer });
+    if (before !== after) this.#events.emit({ kind: "session", at: now, state: after, peer });
+  }
+}
+
+const noFrames: LinkFrames = {};
+
+function ignore(): void {}
+
+/** Whether the link itself has something to say that can wait for nothing. */
+function wantsWord(link: NodeLink): boolean {
+  if (link.responses.length > 0) return true;
+  return !link.isAnswered && !link.isRelayed && link.challengedAt === -Infinity && !link.isSilent;
+}
+
+function nameOf(link: NodeLink): string {
+  return link.strategy === undefined ? `incoming ${link.link.remote}` : strategyText(link.strategy);
+}
+
+/** The offer an envelope travels under; `undefined` when it travels under a session. */
+function offerIdIn(envelope: Uint8Array): string | undefined {
+  if ((envelope[0]! & 15) !== 2) return undefined;
+  const at = 2 + (envelope[1] === 1 ? sealedSenderBytes : peerIdBytes);
+  return toHex(envelope.subarray(at, at + sessionIdBytes));
+}

@@ -1,0 +1,56 @@
+/**
+ * In which order the ways to a peer are tried, and how they are named in reports.
+ *
+ * @see docs/spec.md, "Contact records and lookup"
+ */
+import type { Millis, Strategy } from "@egtp/wire";
+import { isRoutableAddress } from "./address.ts";
+
+/** Names a strategy: equal for equal ones. */
+export function strategyText(strategy: Strategy): string {
+  switch (strategy.kind) {
+    case "tcp":
+      return `tcp ${strategy.host.includes(":") ? `[${strategy.host}]` : strategy.host}:${strategy.port}`;
+    case "websocket":
+      return `websocket ${strategy.url}`;
+    case "relay":
+      return `relay ${strategy.relay}`;
+  }
+}
+
+/** Whether its address is, or may be, on the public internet. A relay is named by key and reached by strategies of its own. */
+export function isRoutable(strategy: Strategy): boolean {
+  if (strategy.kind === "tcp") return isRoutableAddress(strategy.host);
+  return strategy.kind === "relay" || isRoutableAddress(hostOf(strategy.url));
+}
+
+/**
+ * Sorts strategies: those that did not fail lately first, direct ones before relays, routable addresses before private
+ * ones, and else in the order given, which is that of the peer.
+ *
+ * @param failedAt - When one failed, by its text.
+ */
+export function orderStrategies(
+  strategies: readonly Strategy[],
+  failedAt: ReadonlyMap<string, Millis>,
+  now: Millis,
+  failedForMs: Millis,
+): Strategy[] {
+  const rank = (strategy: Strategy): number => {
+    const failed = failedAt.get(strategyText(strategy));
+    return (
+      (failed !== undefined && now - failed < failedForMs ? 4 : 0) +
+      (strategy.kind === "relay" ? 2 : 0) +
+      (isRoutable(strategy) ? 0 : 1)
+    );
+  };
+  return strategies
+    .map((strategy, index) => ({ strategy, index, rank: rank(strategy) }))
+    .sort((a, b) => a.rank - b.rank || a.index - b.index)
+    .map(({ strategy }) => strategy);
+}
+
+function hostOf(url: string): string {
+  const { hostname } = new URL(url);
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+}
