@@ -1,0 +1,82 @@
+/** The built command in a process of its own, as a user or a script sees it. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
+
+/** Compiles what the processes run. */
+export async function build(): Promise<void> {
+  const tsc = fileURLToPath(new URL("../../../node_modules/typescript/bin/tsc", import.meta.url));
+  await promisify(execFile)(process.execPath, [tsc, "-b", "apps/demo-peer"], { cwd: root });
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Command {
+  readonly ended: Promise<Ended>;
+  readonly #process: ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #waiting: { readonly matches: (line: string) => boolean; readonly resolve: (line: string) => void }[] = [];
+
+  constructor(...args: readonly string[]) {
+    const child = spawn(process.execPath, [main, ...args]);
+    this.#process = child;
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      this.#lines.push(line);
+      for (const waiting of this.#waiting.filter(({ matches }) => matches(line))) {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        waiting.resolve(line);
+      }
+    });
+    this.ended = new Promise((resolve) => {
+      child.on("close", (code) => resolve({ code, stdout: this.#lines.join("\n"), stderr }));
+    });
+  }
+
+  /** The first line that matches, past or to come. Rejects when the command ends without it. */
+  line(matches: (line: string) => boolean): Promise<string> {
+    const found = this.#lines.find(matches);
+    if (found !== undefined) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ matches, resolve });
+      void this.ended.then(({ code, stderr }) =>
+        reject(new Error(`It ended with ${code} before that line: ${stderr}`)),
+      );
+    });
+  }
+
+  /** The first object with that event, of a command that prints JSON. */
+  async event(name: string): Promise<Record<string, unknown>> {
+    return JSON.parse(await this.line((line) => line.startsWith(`{"event":"${name}"`))) as Record<string, unknown>;
+  }
+
+  type(line: string): void {
+    this.#process.stdin!.write(`${line}\n`);
+  }
+
+  endInput(): void {
+    this.#process.stdin!.end();
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process.kill(name);
+  }
+}
+
+/** Runs a command to its end. */
+export function run(...args: readonly string[]): Promise<Ended> {
+  const command = new Command(...args);
+  command.endInput();
+  return command.ended;
+}
