@@ -10,6 +10,7 @@ export { MesgenError, type MesgenErrorCode } from "./errors.ts";
 export { createIdentity, type Identity, identityFromSeed, identitySeedBytes } from "./identity.ts";
 export { defaultMesgenLimits, type MesgenLimits, replayWindowSize } from "./limits.ts";
 export {
+  type Admit,
   Carrier,
   type Dropped,
   type DropReason,

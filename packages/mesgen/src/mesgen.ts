@@ -76,7 +76,9 @@ export type DropReason =
   | "replay"
   | "forged"
   | "bad-sender"
-  | "forgotten-offer";
+  | "forgotten-offer"
+  /** The caller granted no work for it. */
+  | "refused";
 
 export interface Opened {
   readonly kind: "opened";
@@ -112,8 +114,15 @@ export interface Dropped {
   readonly reason: DropReason;
 }
 
-/** What an envelope would cost to open, told without any cryptography. */
-export type Work = "symmetric" | "handshake" | "answer" | "none";
+/** What an envelope of no known session costs: Diffie-Hellman, or an answer to somebody who may be anybody. */
+export type Work = "handshake" | "answer";
+
+/**
+ * Decides whether an unauthenticated envelope is worth that.
+ *
+ * @param sender - Whom it claims to be from; unknown when the sender is sealed.
+ */
+export type Admit = (work: Work, sender: PeerId | undefined) => boolean;
 
 /** What the next envelope to a peer travels under. Use it in the same turn. */
 export class Carrier {
@@ -154,6 +163,7 @@ export class Mesgen {
     forged: 0,
     "bad-sender": 0,
     "forgotten-offer": 0,
+    refused: 0,
   };
   /** Handshake halves computed, of both kinds: what a flood costs us. */
   handshakes = 0;
@@ -181,39 +191,14 @@ export class Mesgen {
 
   // ---- Receiving
 
-  /** Tells what opening would cost, so that a limiter can be asked before any of it is spent. */
-  inspect(bytes: Uint8Array): { readonly work: Work; readonly sender: PeerId | undefined } {
-    let envelope: Envelope;
-    try {
-      envelope = decodeEnvelope(bytes);
-    } catch {
-      return { work: "none", sender: undefined };
-    }
-    const id = toHex(envelope.id);
-    const session = this.#maps.findSession(id as SessionId);
-    if (session !== undefined) return { work: "symmetric", sender: session.counterparty.peer };
-    const sender = envelope.sealedSender ? undefined : peerIdFromTrustedBytes(envelope.sender);
-    if (envelope.type === "offer") {
-      const accepted = this.#maps.findAccepted(id as OfferId);
-      if (accepted !== undefined) return { work: "symmetric", sender: accepted.counterparty.peer };
-      return { work: "handshake", sender };
-    }
-    if (
-      envelope.type === "acceptance" &&
-      this.#table.isPending(offerIdOfAcceptance(envelope.handshake as Uint8Array))
-    ) {
-      return { work: "handshake", sender };
-    }
-    return { work: envelope.sealedSender ? "handshake" : "answer", sender };
-  }
-
   /**
    * Opens an envelope.
    *
    * @param bytes - Exactly one envelope. Borrowed.
    * @param now - The caller's clock.
+   * @param admit - Asked before anything is spent on an envelope of no known session: whether to go on. Absent: always.
    */
-  open(bytes: Uint8Array, now: Millis): Opened | Unreadable | Dropped {
+  open(bytes: Uint8Array, now: Millis, admit?: Admit): Opened | Unreadable | Dropped {
     let envelope: Envelope;
     try {
       envelope = decodeEnvelope(bytes);
@@ -230,10 +215,14 @@ export class Mesgen {
       const accepted = this.#maps.findAccepted(id as OfferId);
       if (accepted !== undefined) return this.#openEarly(envelope, accepted.counterparty, accepted.offer, now);
     } else if (envelope.type === "acceptance") {
-      const completed = this.#complete(envelope, id as SessionId, now);
+      const completed = this.#complete(envelope, id as SessionId, now, admit);
       if (completed !== undefined) return completed;
     }
 
+    const work = envelope.type === "offer" || envelope.sealedSender ? "handshake" : "answer";
+    if (admit?.(work, envelope.sealedSender ? undefined : peerIdFromTrustedBytes(envelope.sender)) === false) {
+      return this.#drop("refused");
+    }
     const senderId = this.#senderOf(envelope);
     if (senderId === null) return this.#drop("bad-sender");
     const sender = peerIdFromTrustedBytes(senderId);
@@ -351,16 +340,17 @@ export class Mesgen {
   }
 
   /** The acceptance of our pending offer: completes the handshake on a copy, and changes state once all is authentic. */
-  #complete(envelope: Envelope, id: SessionId, now: Millis): Opened | Dropped | undefined {
+  #complete(envelope: Envelope, id: SessionId, now: Millis, admit: Admit | undefined): Opened | Dropped | undefined {
     const field = envelope.handshake as Uint8Array;
     const offerId = offerIdOfAcceptance(field);
     const found = this.#table.pending(offerId, now);
     if (found === undefined) return undefined;
     const { state, record: pending, live } = found;
     if (!this.#isFrom(envelope, state)) return this.#drop("wrong-sender");
+    if (admit?.("handshake", state.peer) === false) return this.#drop("refused");
 
     this.handshakes += 1;
-    const accepted = consumeAcceptance(this.#crypto, this.#identity.keys.dh, pending, field);
+    const accepted = consumeAcceptance(this.#crypto, this.#identity.keys.dh, pending, live?.ephemeral, field);
     if (accepted === null || accepted.sessionId !== id) return this.#drop("forged");
     const plaintext = this.#crypto.open(accepted.receiveKey, envelope.counter, envelope.header, envelope.ciphertext);
     if (plaintext === null) return this.#drop("forged");
@@ -854,7 +844,11 @@ export class Mesgen {
     );
     this.#maps.lastStamp = stamp;
     this.handshakes += 1;
-    const { pending: record, earlyKey } = createOffer(
+    const {
+      pending: record,
+      ephemeral,
+      earlyKey,
+    } = createOffer(
       this.#crypto,
       this.#statics(state.id, theirs),
       { stamp, makerTag: this.#maps.tag, recipientTag: counterparty.theirTag ?? noTag, makerEpoch: this.epoch },
@@ -862,6 +856,7 @@ export class Mesgen {
     );
     const pending: LivePending = {
       record,
+      ephemeral,
       earlyKey,
       nextCounter: 0,
       sealedSender: undefined,

@@ -50,6 +50,8 @@ export interface OfferTerms {
 
 export interface CreatedOffer {
   readonly pending: PendingOffer;
+  /** The key pair of `pending.ephemeralSecret`, ready for use. */
+  readonly ephemeral: DhKeyPair;
   /** The key for envelopes that leave before the offer is accepted. */
   readonly earlyKey: Uint8Array;
 }
@@ -83,6 +85,7 @@ export function createOffer(
       stamp: terms.stamp,
       ...life,
     },
+    ephemeral,
     earlyKey: written.earlyKey,
   };
 }
@@ -158,18 +161,22 @@ export interface ConsumedAcceptance {
   readonly receiveKey: Uint8Array;
 }
 
-/** @returns `null` when the pending offer was not accepted by these bytes. The pending offer stays as it is. */
+/**
+ * @param ephemeral - The key pair of the pending offer, if it is at hand.
+ * @returns `null` when the pending offer was not accepted by these bytes. The pending offer stays as it is.
+ */
 export function consumeAcceptance(
   crypto: CryptoProvider,
   ours: DhKeyPair,
   pending: PendingOffer,
+  ephemeral: DhKeyPair | undefined,
   field: Uint8Array,
 ): ConsumedAcceptance | null {
   const read = readAcceptance(crypto, {
     chainingKey: pending.chainingKey,
     hash: pending.hash,
     ourStatic: ours,
-    ephemeral: crypto.dhKeyPairFromSecret(pending.ephemeralSecret),
+    ephemeral: ephemeral ?? crypto.dhKeyPairFromSecret(pending.ephemeralSecret),
     message: field.subarray(sessionIdBytes),
   });
   if (read === null || read.payload.length !== acceptancePayloadBytes) return null;

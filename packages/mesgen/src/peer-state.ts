@@ -6,6 +6,7 @@
 
 import type { PendingOffer, SessionRecord } from "@egtp/session-store";
 import type { Epoch, Millis, PeerId, RejectedEntry } from "@egtp/wire";
+import type { DhKeyPair } from "./crypto.ts";
 import type { MesgenLimits } from "./limits.ts";
 import type { ReplayWindow } from "./replay-window.ts";
 
@@ -47,6 +48,7 @@ export interface LiveSession {
 /** The pending offer of this run. One that was loaded stays in the store alone: it can be completed, not sent on. */
 export interface LivePending {
   readonly record: PendingOffer;
+  readonly ephemeral: DhKeyPair;
   readonly earlyKey: Uint8Array;
   nextCounter: number;
   sealedSender: Uint8Array | undefined;

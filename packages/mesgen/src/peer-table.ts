@@ -219,10 +219,6 @@ export class PeerTable {
     return { state: this.state(found.counterparty.peer, now), record: found.offer, live: undefined };
   }
 
-  isPending(id: OfferId): boolean {
-    return this.#pendings.has(id) || this.#maps.findPending(id) !== undefined;
-  }
-
   setPending(counterparty: Counterparty, state: PeerState, pending: LivePending): void {
     this.clearPending(state);
     state.pending = pending;

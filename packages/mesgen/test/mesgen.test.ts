@@ -481,14 +481,26 @@ describe("P4, P10: strangers change nothing", () => {
     expect(follower.mesgen.drops["unknown-version"]).toBe(1);
   });
 
-  it("inspect tells the cost without any handshake", () => {
+  it("asks before anything is spent on an envelope of no known session", () => {
     const { leader, follower } = establishedPair(now);
     const third = new TestPeer();
-    const before = leader.mesgen.handshakes;
-    expect(leader.mesgen.inspect(follower.say(leader, "x", now)).work).toBe("symmetric");
-    expect(leader.mesgen.inspect(third.say(leader, "x", now))).toEqual({ work: "handshake", sender: third.id });
-    expect(third.mesgen.inspect(leader.say(follower, "x", now)).work).toBe("answer");
-    expect(leader.mesgen.inspect(new Uint8Array(5)).work).toBe("none");
-    expect(leader.mesgen.handshakes).toBe(before);
+    const asked: unknown[] = [];
+    const refuse = (work: string, sender: unknown) => {
+      asked.push([work, sender]);
+      return false;
+    };
+    const before = [leader.mesgen.handshakes, third.mesgen.handshakes];
+    const offer = third.say(leader, "x", now);
+    expect(leader.mesgen.open(offer, now, refuse)).toEqual({ kind: "dropped", reason: "refused" });
+    expect(third.mesgen.open(leader.say(follower, "x", now), now, refuse)).toMatchObject({ reason: "refused" });
+    expect(leader.mesgen.open(follower.say(leader, "x", now), now, refuse).kind).toBe("opened");
+    expect(leader.mesgen.open(Uint8Array.of(0x11, 0), now, refuse)).toMatchObject({ reason: "malformed" });
+    expect(asked).toEqual([
+      ["handshake", third.id],
+      ["answer", leader.id],
+    ]);
+    expect([leader.mesgen.handshakes, third.mesgen.handshakes - 1]).toEqual(before);
+    leader.hear(offer, now);
+    expect(leader.read).toContain("x");
   });
 });

@@ -8,7 +8,7 @@
  * @see docs/spec.md, "Frames" and "State that survives"
  */
 
-import type { Carrier, DropReason, Mesgen, Opened } from "@egtp/mesgen";
+import type { Admit, Carrier, DropReason, Mesgen, Opened } from "@egtp/mesgen";
 import type { SessionMaps } from "@egtp/session-store";
 import {
   EgtpError,
@@ -106,9 +106,10 @@ export class Endpoint {
    * Opens an envelope and lets both cores act on it.
    *
    * @param bytes - Exactly one envelope. Borrowed.
+   * @param admit - Asked before anything is spent on an envelope of no known session.
    */
-  receive(bytes: Uint8Array, now: Millis): Received {
-    const result = this.mesgen.open(bytes, now);
+  receive(bytes: Uint8Array, now: Millis, admit?: Admit): Received {
+    const result = this.mesgen.open(bytes, now, admit);
     if (result.kind === "dropped") return result;
     const { peer } = result;
     if (result.lost.length > 0) this.delivery.carrierLost(peer, result.lost, now);
@@ -240,7 +241,11 @@ export class Endpoint {
     const { mesgen } = this;
     if (!mesgen.sessions(peer).some((session) => session.sends && session.confirmed)) return undefined;
     const carrier = mesgen.carrier(peer, now, { application: false });
-    return carrier.early ? undefined : mesgen.seal(carrier, new Uint8Array(0), now, { close: reason });
+    if (carrier.early) return undefined;
+    // Receipts go along, so that the peer has nothing left to say to someone who is gone.
+    const writer = this.#shortWriter;
+    if (!this.delivery.fill(peer, carrier, writer, now)) writer.reset();
+    return mesgen.seal(carrier, writer.bytes(), now, { close: reason });
   }
 
   #writeLinkFrames(link: LinkFrames): number {

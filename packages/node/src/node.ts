@@ -4,7 +4,7 @@
  * Nothing is shared between nodes but what their owner gives to both (rule R8).
  */
 import { type CryptoProvider, defaultCryptoProvider, type Identity, Mesgen, MesgenError } from "@egtp/mesgen";
-import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
+import { forgetfulSessionStore, SessionMaps } from "@egtp/session-store";
 import {
   EgtpError,
   type Epoch,
@@ -96,7 +96,7 @@ class RunningNode implements EgtpNode {
     this.#parts = options.parts ?? [];
     this.peerId = identity.peer;
     const now = this.#schedule.now();
-    this.#maps = SessionMaps.open(options.sessions ?? new MemorySessionStore(), {
+    this.#maps = SessionMaps.open(options.sessions ?? forgetfulSessionStore, {
       now,
       random: (length) => crypto.randomBytes(length),
       bornWithIdentity: identity.isNew && !identitiesWithStore.has(identity),

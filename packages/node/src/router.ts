@@ -86,6 +86,9 @@ export class Router implements ConnectorHost {
   envelopesOut = 0;
   bytesIn = 0;
   bytesOut = 0;
+  /** The link whose envelope is being opened, and what it was granted. */
+  #asker: NodeLink | undefined;
+  #grant: Grant | undefined;
   unreadable = 0;
   readonly drops: Record<string, number> = {};
 
@@ -376,17 +379,10 @@ export class Router implements ConnectorHost {
       link.link.resume();
       return;
     }
-    const { work, sender } = this.#endpoint.mesgen.inspect(bytes);
-    let grant: Grant | undefined;
-    if (work === "handshake" || work === "answer") {
-      grant = this.#admit(link, work, sender, now);
-      if (grant === undefined) {
-        this.#drop(link, "refused", now);
-        link.link.resume();
-        return;
-      }
-    }
-    const received = this.#endpoint.receive(bytes, now);
+    this.#asker = link;
+    this.#grant = undefined;
+    const received = this.#endpoint.receive(bytes, now, this.#admit);
+    const grant = this.#grant as Grant | undefined;
     if (received.kind === "opened") {
       if (grant !== undefined) this.#options.admission.proved(grant, now);
       this.#opened(link, received, now);
@@ -397,11 +393,15 @@ export class Router implements ConnectorHost {
     }
   }
 
-  #admit(link: NodeLink, work: AdmissionWork, sender: PeerId | undefined, now: Millis): Grant | undefined {
+  /** Asks the buckets for the envelope that is being opened. */
+  readonly #admit = (work: AdmissionWork, sender: PeerId | undefined): boolean => {
+    const link = this.#asker;
+    if (link === undefined) return false;
     const isKnown = sender !== undefined && this.#endpoint.maps.get(sender)?.theirTag !== undefined;
     const asker = { buckets: link.buckets, isAuthenticated: link.isAnswered, source: link.link.source };
-    return this.#options.admission.ask(work, asker, sender, isKnown, now);
-  }
+    this.#grant = this.#options.admission.ask(work, asker, sender, isKnown, this.#schedule.now());
+    return this.#grant !== undefined;
+  };
 
   #opened(link: NodeLink, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
     const { peer } = opened;

@@ -1,6 +1,6 @@
 export * from "./errors.ts";
 export { defaultStoreLimits, maxStoreKeyLength, type StoreLimits } from "./limits.ts";
-export { MemorySessionStore } from "./memory-store.ts";
+export { forgetfulSessionStore, MemorySessionStore } from "./memory-store.ts";
 export type {
   AcceptedOffer,
   Counterparty,

@@ -44,3 +44,11 @@ export class MemorySessionStore implements SessionStore {
     return new MemorySessionStore(this.#records);
   }
 }
+
+/** For a peer that lives in memory alone: keeps nothing at all, and costs nothing. */
+export const forgetfulSessionStore: SessionStore = {
+  forgets: true,
+  load: () => [],
+  write: () => undefined,
+  close: async () => {},
+};

@@ -344,6 +344,10 @@ export class SessionMaps {
    */
   commit(): Promise<void> | undefined {
     if (!this.dirty) return this.#inFlight;
+    if (this.#store.forgets === true) {
+      this.#unstage();
+      return undefined;
+    }
     const batch = this.#takeBatch();
     let written: Promise<void> | undefined;
     try {
@@ -572,6 +576,17 @@ export class SessionMaps {
     for (const listener of this.#evictionListeners) listener(counterparty);
   }
 
+  #unstage(): void {
+    this.#metaStaged = false;
+    for (const state of this.#staged) {
+      state.selfStaged = false;
+      state.stagedMarks = undefined;
+    }
+    this.#staged.clear();
+    this.#stagedFloors.clear();
+    this.#removedKeys.clear();
+  }
+
   #takeBatch(): StoreEntry[] {
     const batch: StoreEntry[] = [];
     const removed = this.#removedKeys;
@@ -601,14 +616,7 @@ export class SessionMaps {
     }
     for (const key of removed) batch.push([key, undefined]);
     // Only now, when everything could be encoded, is it no longer staged.
-    this.#metaStaged = false;
-    for (const state of this.#staged) {
-      state.selfStaged = false;
-      state.stagedMarks = undefined;
-    }
-    this.#staged.clear();
-    this.#stagedFloors.clear();
-    removed.clear();
+    this.#unstage();
     return batch;
   }
 

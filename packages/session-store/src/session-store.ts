@@ -11,6 +11,12 @@ export type StoreEntry = readonly [key: string, value: Uint8Array | undefined];
 /** A place that keeps records across restarts. One process at a time has it open. */
 export interface SessionStore {
   /**
+   * True for a store whose content is never read again: then nothing is encoded for it, and `write` is not called.
+   * Absent: false.
+   */
+  readonly forgets?: boolean;
+
+  /**
    * Everything kept, in any order. Called once, before the first `write`.
    *
    * @returns Pairs whose values are borrowed: the reader copies what it keeps before it asks for the next pair.
