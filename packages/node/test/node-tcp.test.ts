@@ -105,9 +105,7 @@ test("a lone raw message costs at most 74 + 4 + 8 bytes beside its body, each fu
 
   const bytesOf = async (count: number): Promise<number> => {
     wire.sent.length = 0;
-    const outcomes = Array.from({ length: count }, () =>
-      alice.send(bob.peerId, note, new Uint8Array(100), { prompt: false }),
-    );
+    const outcomes = Array.from({ length: count }, () => alice.send(bob.peerId, note, new Uint8Array(100)));
     await Promise.all(outcomes);
     return wire.sent.reduce((sum, chunk) => sum + chunk.length, 0);
   };

@@ -206,6 +206,7 @@ export class Outbox {
     const { window } = this;
     const flight = new Flight(++this.#ledger.flights, now, carrier.id, this.#generation);
     let wroteRequest = false;
+    this.#requestsBefore = this.#requestsWritten;
     if (window.due > 0 || window.fresh > 0) wroteRequest = this.#fillMessages(carrier, writer, now, flight);
     if (this.#probeDue) this.#fillProbe(writer, flight);
     if (this.#resendAt === Infinity && window.inFlight > 0) {
@@ -450,7 +451,9 @@ export class Outbox {
     return true;
   }
 
+  /** Requests written, in all and before the envelope at hand. */
   #requestsWritten = 0;
+  #requestsBefore = 0;
 
   #write(
     outgoing: Outgoing,
@@ -473,6 +476,10 @@ export class Outbox {
       fields.totalBytes = outgoing.body.length;
     }
     let named = false;
+    // The last frame needs no length; what else there is to say goes before it.
+    const isLast = this.window.fresh + this.window.due === 1 && !this.#probeDue;
+    fields.toEnd = isLast;
+    const prompts = isLast && this.#wantsPrompt(outgoing) && writer.prompt();
     if (isReply) {
       replyFields.number = number;
       replyFields.requestNumber = outgoing.requestNumber;
@@ -490,10 +497,17 @@ export class Outbox {
       if (!writer.message(messageFields)) return false;
       if (named) use.named = flight.sequence;
       if (outgoing.isRequest) this.#requestsWritten++;
-      else if (outgoing.prompt) this.#promptAsked = true;
+      else if (outgoing.prompt && !isLast) this.#promptAsked = true;
     }
+    if (prompts) this.#promptAsked = false;
     this.window.depart(number, outgoing, flight, named);
     return true;
+  }
+
+  /** The reply to a request in the same envelope will be the receipt for all. */
+  #wantsPrompt(last: Outgoing): boolean {
+    if (last.isRequest || this.#requestsWritten > this.#requestsBefore) return false;
+    return this.#promptAsked || last.prompt;
   }
 
   #fillProbe(writer: FrameWriter, flight: Flight): void {
