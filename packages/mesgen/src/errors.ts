@@ -5,14 +5,12 @@ import { EgtpError } from "@egtp/wire";
 export type MesgenErrorCode =
   | "EGTP_MESGEN_BAD_PEER"
   | "EGTP_MESGEN_SELF"
-  | "EGTP_MESGEN_NEEDS_SESSION"
   | "EGTP_MESGEN_TOO_LARGE"
   | "EGTP_MESGEN_BAD_SEED";
 
 const hints: Record<MesgenErrorCode, string> = {
   EGTP_MESGEN_BAD_PEER: "This ID has no usable key behind it; ask the peer for its ID again.",
   EGTP_MESGEN_SELF: "A node does not send to its own ID; call the handler directly.",
-  EGTP_MESGEN_NEEDS_SESSION: "Send a message that needs no established session first, or wait until the peer answered.",
   EGTP_MESGEN_TOO_LARGE: "Frames of one envelope are limited by carrier.room; split them.",
   EGTP_MESGEN_BAD_SEED: "An identity is made from exactly 32 bytes.",
 };

@@ -297,7 +297,7 @@ export class Mesgen {
     const { counter } = envelope;
     const early = this.#table.earlyWindow(offer);
     if (counter < offer.earlyFloor) return this.#drop("replay");
-    const fresh = early.window.isFresh(counter);
+    const fresh = early.isFresh(counter);
     if (!fresh && early.refused?.isFresh(counter) !== true) return this.#drop("replay");
     const plaintext = this.#crypto.open(offer.earlyKey, counter, envelope.header, envelope.ciphertext);
     if (plaintext === null) return this.#drop("forged");
@@ -308,7 +308,7 @@ export class Mesgen {
     const control = readControl(plaintext);
     if (control === null) return this.#drop("malformed");
 
-    early.window.mark(counter);
+    early.mark(counter);
     let mustCommit = false;
     if (counter >= offer.counterLimit) {
       offer.counterLimit = counter + this.#limits.counterLeap;
@@ -470,11 +470,12 @@ export class Mesgen {
     const counterparty = this.#maps.ensure(sender, now);
     this.handshakes += 1;
     const acceptance = createAcceptance(this.#crypto, statics, offer, { tag: this.#maps.tag, epoch: this.epoch });
+    const [receiveKey, sendKey, earlyKey] = together(acceptance.receiveKey, acceptance.sendKey, offer.earlyKey);
     const record: SessionRecord = {
       id: acceptance.sessionId,
       offerId: offer.id,
       role: "responder",
-      receiveKey: acceptance.receiveKey,
+      receiveKey,
       theirEpoch: offer.makerEpoch,
       stamp: offer.stamp,
       createdAt: now,
@@ -484,7 +485,7 @@ export class Mesgen {
       offerId: offer.id,
       sessionId: record.id,
       stamp: offer.stamp,
-      earlyKey: offer.earlyKey,
+      earlyKey,
       theirEpoch: offer.makerEpoch,
       acceptedAt: now,
       counterLimit: envelope.counter + this.#limits.counterLeap,
@@ -496,7 +497,7 @@ export class Mesgen {
     this.#table.addSession(
       counterparty,
       record,
-      sendingHalf(acceptance.sendKey, acceptance.field),
+      sendingHalf(sendKey, acceptance.field),
       insertionIndex(counterparty, record),
       now,
     );
@@ -831,7 +832,7 @@ export class Mesgen {
 
   /** Rule R3: made on demand only, then the same bytes every time. Supersedes an offer that cannot be used any more. */
   #makeOffer(state: PeerState, counterparty: Counterparty, now: Millis): LivePending {
-    const theirs = this.#crypto.dhPublicKeyOf(state.id);
+    const theirs = this.#crypto.dhPublicKeyOf(this.#table.idOf(state.peer));
     if (theirs === null) {
       this.#table.forgetState(state);
       throw badPeer(state.peer);
@@ -850,7 +851,7 @@ export class Mesgen {
       earlyKey,
     } = createOffer(
       this.#crypto,
-      this.#statics(state.id, theirs),
+      this.#statics(this.#table.idOf(state.peer), theirs),
       { stamp, makerTag: this.#maps.tag, recipientTag: counterparty.theirTag ?? noTag, makerEpoch: this.epoch },
       { createdAt: now, expiresAt: now + this.#limits.offerLifeMs },
     );
@@ -924,17 +925,18 @@ export class Mesgen {
   #isFrom(envelope: Envelope, state: PeerState): boolean {
     if (envelope.sealedSender) return true;
     const { sender } = envelope;
-    for (let i = 0; i < sender.length; i++) if (sender[i] !== state.id[i]) return false;
+    const id = this.#table.idOf(state.peer);
+    for (let i = 0; i < sender.length; i++) if (sender[i] !== id[i]) return false;
     return true;
   }
 
   /** Rule R7: made once per session or offer, then reused. */
   #ourSealedSender(state: PeerState, sending: { sealedSender: Uint8Array | undefined }): Uint8Array {
     if (sending.sealedSender === undefined) {
-      const theirs = this.#crypto.dhPublicKeyOf(state.id);
+      const theirs = this.#crypto.dhPublicKeyOf(this.#table.idOf(state.peer));
       if (theirs === null) throw badPeer(state.peer);
       const ephemeral = this.#crypto.generateDhKeyPair();
-      sending.sealedSender = sealSender(this.#crypto, theirs, state.id, this.#selfId, ephemeral);
+      sending.sealedSender = sealSender(this.#crypto, theirs, this.#table.idOf(state.peer), this.#selfId, ephemeral);
     }
     return sending.sealedSender;
   }
@@ -947,6 +949,18 @@ export class Mesgen {
 
 function entry(id: SessionId | OfferId): RejectedEntry {
   return { id, vouch: undefined };
+}
+
+/** Moves the keys of a session into one piece of memory: a third of what three pieces take. */
+function together(...keys: [Uint8Array, Uint8Array, Uint8Array]): [Uint8Array, Uint8Array, Uint8Array] {
+  const [first, second, third] = keys;
+  const memory = new Uint8Array(first.length + second.length + third.length);
+  memory.set(first, 0);
+  memory.set(second, first.length);
+  memory.set(third, first.length + second.length);
+  for (const key of keys) key.fill(0);
+  const afterSecond = first.length + second.length;
+  return [memory.subarray(0, first.length), memory.subarray(first.length, afterSecond), memory.subarray(afterSecond)];
 }
 
 function badPeer(peer: PeerId): MesgenError {

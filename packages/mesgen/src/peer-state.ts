@@ -8,7 +8,7 @@ import type { PendingOffer, SessionRecord } from "@egtp/session-store";
 import type { Epoch, Millis, PeerId, RejectedEntry } from "@egtp/wire";
 import type { DhKeyPair } from "./crypto.ts";
 import type { MesgenLimits } from "./limits.ts";
-import type { ReplayWindow } from "./replay-window.ts";
+import { ReplayWindow } from "./replay-window.ts";
 
 /** The half of a session that sends. A session that was loaded from the store has none. */
 export interface SendingHalf {
@@ -63,13 +63,18 @@ export interface LivePending {
   readonly serial: number;
 }
 
-/** An accepted offer's early window. */
-export interface EarlyWindow {
-  readonly window: ReplayWindow;
+/** An accepted offer's early window: one object, for there is one to every session. */
+export class EarlyWindow extends ReplayWindow {
   /** As in {@link LiveSession}. */
   readonly refused: ReplayWindow | undefined;
   /** Already put on the rejected list for want of a session that could answer it. */
-  named: boolean;
+  named = false;
+
+  /** @param loadedLimit - The saved limit of an offer that was accepted in an earlier run. */
+  constructor(loadedLimit?: number) {
+    super(loadedLimit ?? 0);
+    this.refused = loadedLimit === undefined ? undefined : new ReplayWindow();
+  }
 }
 
 /** The session on which an unreadable envelope was answered, until something authentic comes back under it. */
@@ -81,7 +86,6 @@ export interface Probe {
 
 export interface PeerState {
   readonly peer: PeerId;
-  readonly id: Uint8Array;
   pending: LivePending | undefined;
   /** What the peer must be told is unusable here. At most 16, oldest leaves. */
   rejected: readonly RejectedEntry[] | undefined;
@@ -91,8 +95,10 @@ export interface PeerState {
   /** When an envelope is owed to the peer, whether or not the layer above has something to say. */
   owedAt: Millis | undefined;
   answers: AnswerLimiter | undefined;
-  /** Epochs of the peer seen in this run, newest last; at most 8. */
-  epochs: readonly Epoch[];
+  /** The epoch of the peer that was last seen first in this run, */
+  epoch: Epoch | undefined;
+  /** and those before it; at most 7. */
+  earlierEpochs: readonly Epoch[] | undefined;
   /** Sessions left over from an earlier run have been named to the peer. */
   restoredNamed: boolean;
 }
@@ -127,25 +133,27 @@ export class AnswerLimiter {
   }
 }
 
-export function createPeerState(peer: PeerId, id: Uint8Array): PeerState {
+export function createPeerState(peer: PeerId): PeerState {
   return {
     peer,
-    id,
     pending: undefined,
     rejected: undefined,
     needsResent: undefined,
     probe: undefined,
     owedAt: undefined,
     answers: undefined,
-    epochs: [],
+    epoch: undefined,
+    earlierEpochs: undefined,
     restoredNamed: false,
   };
 }
 
 /** Notes an epoch of the peer; true when another one was known before and this one is new: the peer started anew. */
 export function noteEpoch(state: PeerState, epoch: Epoch): boolean {
-  if (state.epochs.includes(epoch)) return false;
-  const restarted = state.epochs.length > 0;
-  state.epochs = [...state.epochs.slice(-7), epoch];
+  const known = state.epoch;
+  if (known === epoch || state.earlierEpochs?.includes(epoch) === true) return false;
+  const restarted = known !== undefined;
+  if (restarted) state.earlierEpochs = (state.earlierEpochs ?? []).slice(-6).concat(known);
+  state.epoch = epoch;
   return restarted;
 }

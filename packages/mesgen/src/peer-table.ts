@@ -9,7 +9,7 @@ import type { AcceptedOffer, Counterparty, PendingOffer, SessionMaps, SessionRec
 import { counterLimit, type Millis, type OfferId, type PeerId, peerIdToBytes, type SessionId } from "@egtp/wire";
 import {
   createPeerState,
-  type EarlyWindow,
+  EarlyWindow,
   type LivePending,
   type LiveSession,
   type PeerState,
@@ -17,10 +17,15 @@ import {
 } from "./peer-state.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
+/** Keys of peers that are kept as bytes. */
+const maxIds = 1_024;
+
 export class PeerTable {
   readonly #maps: SessionMaps;
   readonly #sendingKeyGraceMs: number;
   readonly #states = new Map<PeerId, PeerState>();
+  /** At most `maxIds`; then it begins anew. */
+  readonly #ids = new Map<PeerId, Uint8Array>();
   readonly #sessions = new Map<SessionId, LiveSession>();
   readonly #early = new Map<OfferId, EarlyWindow>();
   /** Pending offers of this run; one that was loaded is in the maps alone. */
@@ -49,12 +54,23 @@ export class PeerTable {
     return this.#states.get(peer);
   }
 
+  /** The key of a peer, 32 bytes, of which only those lately used are kept. Borrowed. */
+  idOf(peer: PeerId): Uint8Array {
+    let id = this.#ids.get(peer);
+    if (id === undefined) {
+      if (this.#ids.size >= maxIds) this.#ids.clear();
+      id = peerIdToBytes(peer);
+      this.#ids.set(peer, id);
+    }
+    return id;
+  }
+
   /** The state of a peer, made with its counterparty when it is new. */
   state(peer: PeerId, now: Millis): PeerState {
     let state = this.#states.get(peer);
     if (state === undefined) {
       this.#maps.ensure(peer, now);
-      state = createPeerState(peer, peerIdToBytes(peer));
+      state = createPeerState(peer);
       this.#states.set(peer, state);
     }
     return state;
@@ -180,7 +196,7 @@ export class PeerTable {
   earlyWindow(offer: AcceptedOffer): EarlyWindow {
     let early = this.#early.get(offer.offerId);
     if (early === undefined) {
-      early = { window: new ReplayWindow(offer.counterLimit), refused: new ReplayWindow(), named: false };
+      early = new EarlyWindow(offer.counterLimit);
       this.#early.set(offer.offerId, early);
     }
     return early;
@@ -190,8 +206,8 @@ export class PeerTable {
   rememberAccepted(counterparty: Counterparty, offer: AcceptedOffer, counter: number): void {
     const before = counterparty.accepted;
     this.#maps.rememberAccepted(counterparty, offer);
-    const early: EarlyWindow = { window: new ReplayWindow(), refused: undefined, named: false };
-    early.window.mark(counter);
+    const early = new EarlyWindow();
+    early.mark(counter);
     this.#early.set(offer.offerId, early);
     for (const { offerId } of before) {
       if (this.#maps.findAccepted(offerId) === undefined) this.#early.delete(offerId);

@@ -1,6 +1,6 @@
 /**
  * The two maps of the proposal (rule R4): per counterparty an ordered list of sessions, and the map from session ID
- * to session whose keys are exactly the listed IDs. With them stands what sections 7 to 9 of docs/spec.md need:
+ * to session whose keys are exactly the listed IDs. With them stands what docs/spec.md, "Receiving" to "State that survives", need:
  * offers remembered as accepted, the pending offer, floors, store tags, handled marks, counter limits saved ahead.
  *
  * Every change is in memory at once and staged; `commit` writes all that is staged as one batch, each key once. What
@@ -82,9 +82,10 @@ export class SessionMaps {
   readonly #evictionListeners: ((counterparty: Counterparty) => void)[] = [];
 
   readonly #byPeer = new Map<PeerId, State>();
-  readonly #sessions = new Map<SessionId, FoundSession>();
-  readonly #accepted = new Map<OfferId, FoundOffer>();
-  readonly #pending = new Map<OfferId, FoundPending>();
+  /** Whose they are: what they are stands in the short lists there. */
+  readonly #sessions = new Map<SessionId, State>();
+  readonly #accepted = new Map<OfferId, State>();
+  readonly #pending = new Map<OfferId, State>();
   /** Floors of counterparties that left, oldest first; bounded by `maxFloors`. */
   readonly #floors = new Map<PeerId, Millis>();
   readonly #proven = new UseOrder();
@@ -199,17 +200,23 @@ export class SessionMaps {
 
   /** The session of that ID. The caller checks that its counterparty is the envelope's sender. */
   findSession(id: SessionId): FoundSession | undefined {
-    return this.#sessions.get(id);
+    const counterparty = this.#sessions.get(id);
+    const session = counterparty?.sessions.find((listed) => listed.id === id);
+    return counterparty === undefined || session === undefined ? undefined : { counterparty, session };
   }
 
   /** The offer of that ID that was accepted here. The caller checks whose it is. */
   findAccepted(id: OfferId): FoundOffer | undefined {
-    return this.#accepted.get(id);
+    const counterparty = this.#accepted.get(id);
+    const offer = counterparty?.accepted.find((remembered) => remembered.offerId === id);
+    return counterparty === undefined || offer === undefined ? undefined : { counterparty, offer };
   }
 
   /** Our unaccepted offer of that ID. The caller checks to whom it was made. */
   findPending(id: OfferId): FoundPending | undefined {
-    return this.#pending.get(id);
+    const counterparty = this.#pending.get(id);
+    const offer = counterparty?.pending;
+    return counterparty === undefined || offer === undefined ? undefined : { counterparty, offer };
   }
 
   /**
@@ -227,10 +234,11 @@ export class SessionMaps {
     this.#prove(state);
     const { sessions } = state;
     const at = Math.max(0, Math.min(index, sessions.length, this.#limits.maxSessions - 1));
-    const listed = [...sessions.slice(0, at), record, ...sessions.slice(at)];
+    // Not spread: that leaves room in each of many small lists.
+    const listed = sessions.slice(0, at).concat(record, sessions.slice(at));
     const dropped = listed.length > this.#limits.maxSessions ? listed.splice(this.#limits.maxSessions) : [];
     state.sessions = listed;
-    this.#sessions.set(record.id, { counterparty: state, session: record });
+    this.#sessions.set(record.id, state);
     for (const session of dropped) this.#sessions.delete(session.id);
     this.#changed(state);
     return dropped;
@@ -270,11 +278,10 @@ export class SessionMaps {
     const state = this.#present(counterparty);
     if (this.#accepted.has(offer.offerId)) throw new DuplicateIdError("accepted offer", offer.offerId);
     this.#prove(state);
-    const kept = [...state.accepted];
-    let at = kept.length;
-    while (at > 0 && kept[at - 1]!.stamp > offer.stamp) at--;
-    kept.splice(at, 0, offer);
-    this.#accepted.set(offer.offerId, { counterparty: state, offer });
+    let at = state.accepted.length;
+    while (at > 0 && state.accepted[at - 1]!.stamp > offer.stamp) at--;
+    const kept = state.accepted.slice(0, at).concat(offer, state.accepted.slice(at));
+    this.#accepted.set(offer.offerId, state);
     while (kept.length > this.#limits.maxAccepted) {
       const forgotten = kept.shift()!;
       this.#accepted.delete(forgotten.offerId);
@@ -298,7 +305,7 @@ export class SessionMaps {
       if (offer.id !== before?.id && this.#pending.has(offer.id)) throw new DuplicateIdError("pending offer", offer.id);
     }
     if (before !== undefined) this.#pending.delete(before.id);
-    if (offer !== undefined) this.#pending.set(offer.id, { counterparty: state, offer });
+    if (offer !== undefined) this.#pending.set(offer.id, state);
     state.pending = offer;
     this.#changed(state);
   }
@@ -468,9 +475,9 @@ export class SessionMaps {
     for (const offer of record.accepted.slice(0, record.accepted.length - state.accepted.length)) {
       state.floor = Math.max(state.floor, offer.stamp);
     }
-    for (const session of state.sessions) this.#sessions.set(session.id, { counterparty: state, session });
-    for (const offer of state.accepted) this.#accepted.set(offer.offerId, { counterparty: state, offer });
-    if (state.pending !== undefined) this.#pending.set(state.pending.id, { counterparty: state, offer: state.pending });
+    for (const session of state.sessions) this.#sessions.set(session.id, state);
+    for (const offer of state.accepted) this.#accepted.set(offer.offerId, state);
+    if (state.pending !== undefined) this.#pending.set(state.pending.id, state);
     this.#usedOrder = Math.max(this.#usedOrder, record.usedOrder);
     this.#add(state, record.usedOrder);
     for (const mark of marks) state.epochs.set(mark.epoch, mark);

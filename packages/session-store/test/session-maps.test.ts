@@ -59,7 +59,7 @@ function recordingStore() {
   return { store, batches };
 }
 
-describe("the session list", () => {
+describe("R4: the session list", () => {
   it("puts a new session at the front and drops the eleventh", () => {
     const maps = openMaps();
     const us = maps.ensure(peer(1), start);

@@ -3,7 +3,7 @@
  *
  * It knows nothing of the protocol except how a varint looks: unsigned LEB128 in its shortest form, at most 2^53 - 1.
  *
- * @see docs/spec.md, "Numbers and byte order"
+ * @see docs/spec.md, "Notation"
  */
 import { WireError } from "./errors.ts";
 import { maxVarintBytes } from "./limits.ts";

@@ -3,7 +3,7 @@
  *
  * Transports that keep message boundaries do not need this.
  *
- * @see docs/spec.md, "Byte streams"
+ * @see docs/spec.md, "Links"
  */
 import { viewOf } from "./bytes.ts";
 import { WireError } from "./errors.ts";

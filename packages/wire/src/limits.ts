@@ -4,7 +4,7 @@
  * What the protocol fixes must be equal on both sides of a link; what we chose could differ between two
  * implementations that still understand each other.
  *
- * @see docs/spec.md, "Sizes"
+ * @see docs/spec.md, "Limits"
  */
 
 /** A duration, or an instant since the Unix epoch, in milliseconds. */
@@ -84,7 +84,7 @@ export const maxContactRecordBytes = 1_024;
 /** Arrays and objects inside one another in a body: bounds the stack of whoever reads it. */
 export const maxBodyDepth = 64;
 
-// ---- Chosen ----
+// ---- Fixed too: who signs a contact record and who checks it must agree ----
 
 /** How long a contact record may be valid, 30 days: outlives the mail that waits at relays, yet lets a directory forget. */
 export const maxContactRecordTtlMs: Millis = 30 * 24 * 60 * 60 * 1_000;

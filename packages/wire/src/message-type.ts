@@ -4,7 +4,7 @@
  * A part with a schema is structured: the value goes through the schema on both sides and travels as deterministic CBOR.
  * A part without one is raw bytes and passes untouched. Any Standard Schema validator will do.
  *
- * @see docs/spec.md, "Message types"
+ * @see docs/spec.md, "Bodies"
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { decodeBody, encodeBody } from "./body.ts";

@@ -2,7 +2,7 @@
  * The name of a message type on the wire: 1 to 128 bytes of UTF-8 without control characters, which could forge lines in
  * somebody's log.
  *
- * @see docs/spec.md, "Message types"
+ * @see docs/spec.md, "Frames"
  */
 import { decodeUtf8, encodeUtf8 } from "./bytes.ts";
 import { maxTypeNameBytes } from "./limits.ts";

@@ -1,0 +1,61 @@
+/** What an idle session costs: its entry in the store's maps, with mesgen's keys and windows. */
+
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+
+const script = `
+import { forgetfulSessionStore, SessionMaps } from "@egtp/session-store";
+import { createIdentity, defaultCryptoProvider, Mesgen } from "@egtp/mesgen";
+
+const count = 20_000;
+const now = 1_800_000_000_000;
+const frames = new Uint8Array([9]);
+function peer() {
+  const identity = createIdentity();
+  const maps = SessionMaps.open(forgetfulSessionStore, {
+    now, random: defaultCryptoProvider.randomBytes, bornWithIdentity: true, limits: { maxCounterparties: 2 * count },
+  });
+  return { id: identity.peer, maps, mesgen: new Mesgen({ identity, maps }) };
+}
+function say(from, to) {
+  const carrier = from.mesgen.carrier(to.id, now, { application: true });
+  if (to.mesgen.open(from.mesgen.seal(carrier, frames, now), now).kind !== "opened") throw new Error("not opened");
+  from.maps.commit();
+  to.maps.commit();
+}
+const host = peer();
+function meet(guestBegins) {
+  const guest = peer();
+  const [one, other] = guestBegins ? [guest, host] : [host, guest];
+  say(one, other);
+  say(other, one);
+  say(one, other);
+  say(other, one);
+}
+const used = () => {
+  for (let i = 0; i < 4; i++) globalThis.gc();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+};
+const perSession = {};
+for (const guestBegins of [true, false]) {
+  for (let i = 0; i < 300; i++) meet(guestBegins);
+  const before = used();
+  for (let i = 0; i < count / 2; i++) meet(guestBegins);
+  perSession[guestBegins ? "accepted" : "offered"] = (used() - before) / (count / 2);
+}
+process.stdout.write(JSON.stringify({ perSession, sessions: host.maps.sessionCount }));
+`;
+
+test("an idle session with its entry costs at most 2 KiB of heap and array buffers", { timeout: 600_000 }, async () => {
+  const args = ["--expose-gc", "--conditions=@egtp/source", "--import", "tsx", "--input-type=module", "-e", script];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: new URL("..", import.meta.url) });
+  const { perSession, sessions } = JSON.parse(stdout) as {
+    perSession: { accepted: number; offered: number };
+    sessions: number;
+  };
+  expect(sessions).toBe(20_600);
+  expect(perSession.accepted).toBeLessThanOrEqual(2_048);
+  expect(perSession.offered).toBeLessThanOrEqual(2_048);
+});
