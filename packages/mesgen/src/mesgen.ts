@@ -768,7 +768,7 @@ export class Mesgen {
 
   #sweep(now: Millis): void {
     for (const counterparty of this.#maps.counterparties()) {
-      for (const record of [...counterparty.sessions]) {
+      for (const record of counterparty.sessions) {
         if (now - record.createdAt < this.#limits.sessionLifeMs) continue;
         this.#table.removeSession(counterparty, record.id);
       }

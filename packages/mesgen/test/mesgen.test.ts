@@ -321,7 +321,7 @@ describe("restart with the store kept", () => {
   it("P3: no loaded session sends; the first message rides on a new offer and names the loaded one", () => {
     const { leader, follower } = establishedPair(now);
     const old = leader.mesgen.preferred(follower.id, now) as string;
-    leader.maps.commit();
+    void leader.maps.commit();
     leader.restart(now);
     expect(leader.mesgen.sessions(follower.id).map(({ sends }) => sends)).toEqual([false]);
     const first = leader.say(follower, "back", now);
@@ -332,7 +332,7 @@ describe("restart with the store kept", () => {
 
   it("reads on under the loaded session, from the saved limit; what lies below is answered as unreadable, each once", () => {
     const { leader, follower } = establishedPair(now, { limits: { counterLeap: 4 } });
-    leader.maps.commit();
+    void leader.maps.commit();
     const below = follower.say(leader, "below", now);
     leader.restart(now);
     expect(leader.hear(below, now).kind).toBe("unreadable");
@@ -346,7 +346,7 @@ describe("restart with the store kept", () => {
   it("completes a loaded offer for reading only", () => {
     const { leader, follower } = strangers();
     const offer = leader.say(follower, "1", now);
-    leader.maps.commit();
+    void leader.maps.commit();
     leader.restart(now);
     follower.hear(offer, now);
     // Replies under it answer requests of the run that made the offer, never of this one.

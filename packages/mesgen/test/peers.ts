@@ -51,7 +51,7 @@ export class TestPeer {
       random: (count) => crypto.randomBytes(count),
       bornWithIdentity: this.options.bornWithIdentity ?? false,
     });
-    this.maps.commit();
+    void this.maps.commit();
     this.mesgen = new Mesgen({
       identity: this.identity,
       maps: this.maps,
@@ -86,7 +86,7 @@ export class TestPeer {
   hear(envelope: Uint8Array, now: Millis) {
     const result = this.mesgen.open(envelope, now);
     if (result.kind === "opened") {
-      if (result.mustCommit) this.maps.commit();
+      if (result.mustCommit) void this.maps.commit();
       this.read.push(...textsOf(result.frames));
     }
     return result;

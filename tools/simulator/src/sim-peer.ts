@@ -29,8 +29,8 @@ export interface Surroundings {
   readonly random: Random;
   readonly cores: Cores;
   readonly crypto: CryptoProvider;
-  violate(property: string, detail: string): void;
-  log(line: () => string): void;
+  readonly violate: (property: string, detail: string) => void;
+  readonly log: (line: () => string) => void;
 }
 
 /** Virtual time zero, as a peer with a perfect clock sees it. */
@@ -92,7 +92,7 @@ export class SimPeer implements Station {
       random: (count) => crypto.randomBytes(count),
       bornWithIdentity: false,
     });
-    maps.commit();
+    void maps.commit();
     const mesgen = new cores.Mesgen({ identity: this.identity, maps, crypto, limits: { counterLeap: 32 } });
     const delivery = new cores.Delivery({ epoch: mesgen.epoch, maps, sink: this.#sink(), limits: {} });
     this.endpoint = new Endpoint({ mesgen, delivery, maps });
@@ -129,7 +129,7 @@ export class SimPeer implements Station {
   /** Writes what is staged, as a node does now and then. */
   save(): void {
     if (!this.up) return;
-    this.endpoint.maps.commit();
+    void this.endpoint.maps.commit();
     if (this.#world.random.chance(0.3)) this.disk.snapshot();
   }
 
@@ -190,7 +190,7 @@ export class SimPeer implements Station {
     const { endpoint } = this;
     const { network } = this.#world;
     const now = this.now();
-    endpoint.tick(now);
+    void endpoint.tick(now);
     endpoint.settle(now);
     for (const peer of endpoint.takeDue(now)) {
       for (let count = 0; count < 64; count++) {

@@ -58,7 +58,7 @@ describe("stories", () => {
     b.crash("kept", 500);
     pass(world, 5);
     const before = handedOver(world);
-    for (const passed of [...world.network.recorded]) if (passed.to === b.id) b.arrive(passed, true);
+    for (const passed of world.network.recorded) if (passed.to === b.id) b.arrive(passed, true);
     pass(world, 5);
     expect(handedOver(world)).toBe(before);
     settleDown(world);
@@ -85,7 +85,7 @@ describe("stories", () => {
   it("P4 nothing forged: what is mutated, misaddressed or reflected delivers nothing", () => {
     const { world, a, b } = pair(4);
     const before = handedOver(world);
-    for (const passed of [...world.network.recorded]) {
+    for (const passed of world.network.recorded) {
       for (let at = 0; at < passed.envelope.length; at++) {
         const envelope = passed.envelope.slice();
         envelope[at] = (envelope[at] as number) ^ 0x10;

@@ -19,13 +19,13 @@ describe("the protocol without a rule", { timeout: 60_000 }, () => {
     for (let seed = 1; seed <= 60 && caughtAt === undefined; seed++) {
       if (run(seed, profileOf(seed), { cores }).violations.length > 0) caughtAt = seed;
     }
-    expect(caughtAt, variant.rule).toBeDefined();
+    expect({ rule: variant.rule, isCaught: caughtAt !== undefined }).toEqual({ rule: variant.rule, isCaught: true });
   });
 
   it("and with all of them is not: the same seeds pass", () => {
     for (let seed = 1; seed <= 60; seed++) {
       const { violations } = run(seed, profileOf(seed), { cores: { Mesgen, Delivery }, realCrypto: seed % 20 === 7 });
-      expect(violations, `seed ${seed}`).toEqual([]);
+      expect({ seed, violations }).toEqual({ seed, violations: [] });
     }
   });
 
