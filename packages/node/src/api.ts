@@ -15,9 +15,9 @@ export type SendOutcome =
   | { readonly state: "stored"; readonly relay: PeerId; readonly until: Millis }
   /** The peer would not, or could not, handle it. It will not be sent again. */
   | { readonly state: "rejected"; readonly reason: RejectReason }
-  /** Its deadline passed, or the node was stopped, while nothing was known of it. It may have been handled. */
+  /** It left, and its deadline passed, or the node was stopped, while nothing was known of it. It may have been handled. */
   | { readonly state: "expired" }
-  /** It never left this machine. */
+  /** It never left this machine: as soon as that is known, or by its deadline. */
   | { readonly state: "unreachable"; readonly reasons: readonly StrategyFailure[] };
 
 export interface SendOptions {

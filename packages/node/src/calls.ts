@@ -9,6 +9,7 @@
  */
 import { decodeMessageReply, encodeMessageBody, type MessageType, type Millis, type PeerId } from "@egtp/wire";
 import type { RequestOptions, SendOptions, SendOutcome } from "./api.ts";
+import { neverLeft } from "./delivery/outcome.ts";
 import type { Delivery, Draft, Outcome, Outgoing, StrategyFailure } from "./delivery.ts";
 import {
   AbortedError,
@@ -326,7 +327,7 @@ export class Calls {
         } catch (error) {
           this.#fail(context, error);
         }
-      } else if (!isOver) this.#settle(context, draft.type, draft.body.length, peer, { state: "expired" });
+      } else if (!isOver) this.#settle(context, draft.type, draft.body.length, peer, neverLeft);
       taken += 1;
       this.#waitingSends -= 1;
       this.#waitingBytes -= draft.body.length;
@@ -341,14 +342,11 @@ export class Calls {
   expire(now: Millis): Millis {
     if (now >= this.#expiryAt) {
       this.#expiryAt = Infinity;
-      this.#takeWaiting(
-        (draft) => {
-          if (draft.deadlineAt! <= now) return true;
-          if (draft.deadlineAt! < this.#expiryAt) this.#expiryAt = draft.deadlineAt!;
-          return false;
-        },
-        { state: "expired" },
-      );
+      this.#takeWaiting((draft) => {
+        if (draft.deadlineAt! <= now) return true;
+        if (draft.deadlineAt! < this.#expiryAt) this.#expiryAt = draft.deadlineAt!;
+        return false;
+      }, neverLeft);
     }
     return this.#expiryAt;
   }
@@ -394,20 +392,23 @@ export class Calls {
         break;
       case "unreachable":
         this.unreachable += 1;
+        if (outcome.reasons.length === 0) outcome = { state: "unreachable", reasons: this.#reasonsFor(peer) };
         break;
     }
     if (this.#events.wants("message")) this.#tell(peer, type, bytes, outcome.state);
-    if (typeof context === "function") context(this.#outcomeOf(outcome));
+    if (typeof context === "function") context(outcome);
     else if (context.end()) {
-      if (!context.isRequest) context.resolve(this.#outcomeOf(outcome) as never);
+      if (!context.isRequest) context.resolve(outcome as never);
       else context.reject(this.#errorOf(context, outcome));
     }
   }
 
-  /** What had not left when the node stopped says so. */
-  #outcomeOf(outcome: Outcome): Outcome {
-    if (outcome.state !== "unreachable" || outcome.reasons.length > 0) return outcome;
-    return { state: "unreachable", reasons: [{ strategy: "none", error: new RouteError("EGTP_NODE_STOPPING") }] };
+  /** Why something never left, when whoever ended it did not know. */
+  #reasonsFor(peer: PeerId): readonly StrategyFailure[] {
+    const reasons = this.#isStopping ? [] : this.#options.failures(peer);
+    if (reasons.length > 0) return reasons;
+    const error = new RouteError(this.#isStopping ? "EGTP_NODE_STOPPING" : "EGTP_NOT_IN_TIME");
+    return [{ strategy: "none", error }];
   }
 
   #errorOf({ peer, type, timeoutMs }: Call, outcome: Outcome): Error {
@@ -438,7 +439,7 @@ export class Calls {
   /** Nothing is begun any more; what delivery ends from now on ended because the node stops. */
   stop(): void {
     this.#isStopping = true;
-    this.#takeWaiting(() => true, { state: "unreachable", reasons: [] });
+    this.#takeWaiting(() => true, neverLeft);
     const backlogs = [...this.#backlogs.values()];
     this.#backlogs.clear();
     for (const { resolve } of this.#turnWaiters.splice(0)) resolve();

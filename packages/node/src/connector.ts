@@ -5,7 +5,7 @@
  * long; the first link that answers its challenge ends the attempt. It holds no state of its own but who waits for a place
  * among the `maxDials`.
  *
- * @see docs/spec.md, "Contact records and lookup"
+ * @see docs/spec.md, "Contact record"
  */
 import { EgtpError, type Millis, type Strategy } from "@egtp/wire";
 import { isRoutableAddress } from "./address.ts";

@@ -1,7 +1,7 @@
 /**
  * The contact records that this node knows: verified, the highest number of each peer, the least recently used leaving.
  *
- * @see docs/spec.md, "Contact records and lookup"
+ * @see docs/spec.md, "Contact record"
  */
 import {
   type ContactRecord,

@@ -361,6 +361,11 @@ export class Delivery {
     this.#tell(peer, now, (conversation) => conversation.outbox.peerRestarted(now));
   }
 
+  /** Whether something that never left for the peer may have to fail fast. */
+  mustFailFast(peer: PeerId): boolean {
+    return this.#conversations.get(peer)?.outbox.mustFailFast === true;
+  }
+
   /** No strategy reaches the peer now: settles what asked to fail fast and never left; the rest waits on. */
   unreachable(peer: PeerId, reasons: readonly StrategyFailure[], now: Millis): void {
     this.#tell(peer, now, (conversation) => conversation.outbox.unreachable(reasons, now));

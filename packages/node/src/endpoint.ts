@@ -20,7 +20,7 @@ import {
   type PeerId,
   WireError,
 } from "@egtp/wire";
-import type { Delivery, StrategyFailure } from "./delivery.ts";
+import type { Delivery, StrategyFailure, Wants } from "./delivery.ts";
 
 /** What an envelope that came in turned out to be. */
 export type Received =
@@ -30,6 +30,8 @@ export type Received =
       readonly early: boolean;
       /** The peer started anew: what was known of its links may be void. */
       readonly restarted: boolean;
+      /** Sessions and offers of ours that the peer cannot read. */
+      readonly lost: readonly string[];
       /** To be returned on the link it came on. */
       readonly challenge: Uint8Array | undefined;
       /** What the peer returned of a challenge of ours. */
@@ -40,7 +42,7 @@ export type Received =
       /** The peer broke a rule of the format behind the frames that stand. */
       readonly fault: WireError | undefined;
     }
-  | { readonly kind: "unreadable"; readonly peer: PeerId }
+  | { readonly kind: "unreadable"; readonly peer: PeerId; readonly lost: readonly string[] }
   | { readonly kind: "dropped"; readonly reason: DropReason };
 
 /** What the link wants to say in the next envelope. */
@@ -48,6 +50,14 @@ export interface LinkFrames {
   readonly challenge?: Uint8Array | undefined;
   readonly responses?: readonly Uint8Array[] | undefined;
   readonly contactRecord?: Uint8Array | undefined;
+}
+
+/** An envelope that must stay small. */
+export interface EnvelopeBounds {
+  /** Of all frames but mesgen's own. What does not fit waits for another envelope. */
+  readonly maxFrameBytes: number;
+  /** Only the frames of the link, and the answer that mesgen owes: messages leave on another link. */
+  readonly linkFramesOnly: boolean;
 }
 
 export interface EndpointOptions {
@@ -66,6 +76,7 @@ const maxKnockMs = 60_000;
 /** Link frames of one envelope: a contact record, a challenge, up to 8 responses. */
 const linkRoom = maxContactRecordBytes + 4 + 9 * 9;
 const maxResponses = 8;
+const wantsNothing: Wants = { any: false, application: false, establishedOnly: false };
 
 interface Knock {
   nextAt: Millis;
@@ -113,7 +124,7 @@ export class Endpoint {
     if (result.kind === "dropped") return result;
     const { peer } = result;
     if (result.lost.length > 0) this.delivery.carrierLost(peer, result.lost, now);
-    if (result.kind === "unreadable") return { kind: "unreadable", peer };
+    if (result.kind === "unreadable") return { kind: "unreadable", peer, lost: result.lost };
     if (result.restarted) this.delivery.peerRestarted(peer, now);
 
     let challenge: Uint8Array | undefined;
@@ -153,6 +164,7 @@ export class Endpoint {
       peer,
       early: result.early,
       restarted: result.restarted,
+      lost: result.lost,
       challenge,
       response,
       contactRecord,
@@ -210,20 +222,23 @@ export class Endpoint {
   /**
    * The next envelope for a peer. Call it while there is room on a link, until it returns `undefined`.
    *
+   * @param bounds - Absent: a whole envelope, with everything that fits.
    * @throws `MesgenError` `EGTP_MESGEN_BAD_PEER` when messages wait for an ID that nothing can be sealed for.
    */
-  next(peer: PeerId, now: Millis, link?: LinkFrames): Uint8Array | undefined {
+  next(peer: PeerId, now: Millis, link?: LinkFrames, bounds?: EnvelopeBounds): Uint8Array | undefined {
     const { mesgen, delivery } = this;
-    const wants = delivery.wants(peer, now);
+    const wants = bounds?.linkFramesOnly === true ? wantsNothing : delivery.wants(peer, now);
     const linkLength = link === undefined ? 0 : this.#writeLinkFrames(link);
     const owes = mesgen.owes(peer, now);
     if (!wants.any && !owes && linkLength === 0) return undefined;
+    const room = bounds === undefined ? Infinity : bounds.maxFrameBytes - linkLength;
+    if (room < 0 || bounds?.maxFrameBytes === 0) return undefined;
 
     const purpose = { application: wants.application, established: wants.establishedOnly };
     const carrier = wants.any ? mesgen.carrier(peer, now, purpose) : answerCarrier(mesgen, peer, now);
     if (carrier === undefined) return undefined;
-    const whole = linkLength === 0 && carrier.room === maxPlaintextBytes;
-    const writer = whole ? this.#wholeWriter : this.#shortWriter;
+    const whole = linkLength === 0 && room === Infinity && carrier.room === maxPlaintextBytes;
+    const writer = whole ? this.#wholeWriter : room === Infinity ? this.#shortWriter : this.#boundedWriter(room);
     const start = whole ? 0 : this.#shortStart;
     if (!wants.any || !delivery.fill(peer, carrier, writer, now)) {
       writer.reset();
@@ -246,6 +261,11 @@ export class Endpoint {
     const writer = this.#shortWriter;
     if (!this.delivery.fill(peer, carrier, writer, now)) writer.reset();
     return mesgen.seal(carrier, writer.bytes(), now, { close: reason });
+  }
+
+  #boundedWriter(room: number): FrameWriter {
+    const end = Math.min(this.#shortStart + room, maxPlaintextBytes - 1_024);
+    return new FrameWriter(this.#scratch.subarray(this.#shortStart, end));
   }
 
   #writeLinkFrames(link: LinkFrames): number {

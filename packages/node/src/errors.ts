@@ -146,6 +146,10 @@ const routeTexts = {
     "The link came about, but nothing authentic came back in time",
     "The peer may be overloaded, or someone else listens at that address.",
   ],
+  EGTP_NOT_IN_TIME: [
+    "Its deadline passed before it could leave",
+    "Dials were still under way, or much was waiting before it: raise timeoutMs, or await ready() before each send.",
+  ],
   EGTP_NODE_STOPPING: ["The node was stopped before it was tried", "Make a new node with the same identity."],
 } as const;
 

@@ -34,8 +34,8 @@ export type NodeEvent =
     }
   /**
    * Sessions: a first authentic envelope under a session (`established`) or under an offer (`early`), one that nobody here
-   * can read any more (`unreadable`: healing begins), sessions or offers of ours that the peer cannot read (`lost`), or a
-   * peer that started anew (`restarted`).
+   * can read any more (`unreadable`: healing begins), sessions or offers of ours that the peer cannot read or has ended
+   * (`lost`), or a peer that started anew (`restarted`).
    */
   | {
       readonly kind: "session";

@@ -30,14 +30,30 @@ export interface NodeLimits {
   readonly silentAfterMs: Millis;
   /** A strategy that failed goes behind the others for so long. */
   readonly failedStrategyMs: Millis;
-  /** After all strategies failed, what must not fail fast is tried again after this, then twice as late, with jitter, */
+  /**
+   * What must fail fast is tried at once; when all strategies failed, more of it sent within so long settles with the same
+   * reasons, so that a busy program costs ten dials and lookups a second at most. What need not fail fast is tried again
+   * after this for the first time,
+   */
   readonly minRetryMs: Millis;
-  /** up to here. */
+  /**
+   * then whenever the peer has been out of reach twice as long as at the attempt before, with jitter: time alone counts, not
+   * how much is sent. While the program keeps sending to the peer it waits no longer than this, to notice its return;
+   */
+  readonly busyRetryMs: Millis;
+  /** otherwise no longer than this. */
   readonly maxRetryMs: Millis;
   /** How long a lookup may take. */
   readonly lookupMs: Millis;
   /** Contact records kept in memory; the least recently used leaves. 1 KB each. */
   readonly maxContactRecords: number;
+
+  /**
+   * After so many bytes on a link that we dialled nothing more leaves until something authentic came on it, or the
+   * challenge is repeated: a peer that restarted could read none of it. A first burst fits into one envelope, and leaves
+   * whole.
+   */
+  readonly unansweredBytes: number;
 
   // ---- Strangers
   /** Over an incoming link that has not answered a challenge at most so many times the bytes received are sent. */
@@ -74,10 +90,12 @@ export const defaultNodeLimits: NodeLimits = {
   nextStrategyAfterMs: 500,
   silentAfterMs: 2_000,
   failedStrategyMs: minuteMs,
-  minRetryMs: 500,
+  minRetryMs: 100,
+  busyRetryMs: 4_000,
   maxRetryMs: minuteMs,
   lookupMs: 10_000,
   maxContactRecords: 4_096,
+  unansweredBytes: 32 * 1024,
   maxAmplification: 3,
   maxSpokenTo: 64,
   spokenToMs: 10_000,

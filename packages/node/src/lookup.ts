@@ -2,7 +2,7 @@
  * The seam to whoever knows contact records: metatrackers, a shared folder, a table in memory. Nothing it says is
  * believed: the node verifies every record.
  *
- * @see docs/spec.md, "Contact records and lookup"
+ * @see docs/spec.md, "Contact record"
  */
 import { EgtpError, type Millis, type PeerId, verifyContactRecord } from "@egtp/wire";
 import type { EgtpNode } from "./api.ts";

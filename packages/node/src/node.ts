@@ -336,7 +336,7 @@ class RunningNode implements EgtpNode {
 
   learn(record: Uint8Array): PeerId {
     const { id } = this.#book.learn(record, undefined, this.#schedule.now());
-    this.#router.urge(id);
+    this.#router.retry(id);
     return id;
   }
 

@@ -2,7 +2,7 @@
  * Our own contact record: made when the ways in are known, numbered above whatever was published before, published, and
  * made anew when the ways change or a third of its life has passed.
  *
- * @see docs/spec.md, "Contact records and lookup"
+ * @see docs/spec.md, "Contact record"
  */
 import type { Identity } from "@egtp/mesgen";
 import {

@@ -38,6 +38,8 @@ export class NodeLink {
 
   challenge: Uint8Array | undefined;
   challengedAt: Millis = -Infinity;
+  /** Bytes given to the link before that. */
+  givenBefore = 0;
   /** Challenges of the peer, to be returned on this link. */
   readonly responses: Uint8Array[] = [];
   /** It counts as silent from then on, unless something authentic comes; `Infinity` when nothing is awaited. */
@@ -67,8 +69,18 @@ export class NodeLink {
   /** Bytes of envelopes that may be sent now; whoever forged the source of a link must not use us to flood it. */
   budget(maxAmplification: number): number {
     if (this.isAnswered || this.link.direction === "outgoing") return Infinity;
-    const { bytesReceived, bytesSent, queuedBytes } = this.link;
-    return maxAmplification * bytesReceived - bytesSent - queuedBytes - linkBytesOf(noBytes);
+    return maxAmplification * this.link.bytesReceived - this.givenBytes - linkBytesOf(noBytes);
+  }
+
+  /** Bytes that it sent, or is to send. */
+  get givenBytes(): number {
+    return this.link.bytesSent + this.link.queuedBytes;
+  }
+
+  /** Whether more leaves before anything came back. A relay, which keeps what it is given, has nothing to answer. */
+  mayGoOn(unansweredBytes: number): boolean {
+    if (this.isAnswered || this.isHeard || this.isRelayed || this.link.direction === "incoming") return true;
+    return this.givenBytes - this.givenBefore < unansweredBytes;
   }
 
   owe(response: Uint8Array): void {
@@ -106,9 +118,20 @@ export class PeerRoute {
   failures: readonly StrategyFailure[] = [];
   /** When strategies failed, by their names. At most those of a record and those introduced. */
   readonly failedAt = new Map<string, Millis>();
-  retries = 0;
-  /** After all failed, nothing is tried before. */
+  /** When the first of the attempts failed that all failed since; `Infinity` when the last one led to an answer. */
+  failingSince: Millis = Infinity;
+  /** When the last attempt failed. */
+  attemptedAt: Millis = -Infinity;
+  /** When the last attempt failed that something waited for which had to fail fast with it. */
+  failedFastAt: Millis = -Infinity;
+  /** When the program last sent something to the peer that was out of reach. */
+  urgedAt: Millis = -Infinity;
+  /** How long to wait after `attemptedAt`, as far as the failures go. */
+  pauseMs: Millis = 0;
+  /** What must not fail fast is not tried before. */
   retryAt: Millis = -Infinity;
+  /** Links in a row that answered and broke soon. */
+  breaks = 0;
 
   /** The offer that our contact record went along with. */
   recordUnder: string | undefined;

@@ -14,7 +14,9 @@
  * @see docs/spec.md, "Links"
  */
 import {
+  authTagBytes,
   EgtpError,
+  envelopeHeaderBytes,
   equalBytes,
   linkChallengeBytes,
   type Millis,
@@ -39,7 +41,6 @@ import type { Lookup } from "./lookup.ts";
 import { NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { strategyText } from "./strategy-order.ts";
-import { tightEnvelope } from "./tight-envelope.ts";
 import type { Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 
@@ -77,6 +78,8 @@ const learnAgainMs: Millis = 1_000;
 /** A link that lasted so long was a good one. */
 const steadyMs: Millis = 10_000;
 const farewellReason = 0;
+/** A rejected list of one entry, the usual answer to an unreadable envelope, with its tag and floor. */
+const usualControlBytes = 2 + 33;
 
 export class Router implements ConnectorHost {
   readonly connector: Connector;
@@ -97,6 +100,9 @@ export class Router implements ConnectorHost {
   readonly #schedule: NodeSchedule;
   readonly #limits: NodeLimits;
   readonly #events: EventHub;
+
+  /** What an envelope costs beside its frames, at most, as long as no long rejected list is in it. */
+  readonly #overheadBytes: number;
 
   readonly #routes = new Map<PeerId, PeerRoute>();
   readonly #links = new Set<NodeLink>();
@@ -128,6 +134,7 @@ export class Router implements ConnectorHost {
     this.#schedule = options.schedule;
     this.#limits = options.limits;
     this.#events = options.events;
+    this.#overheadBytes = envelopeHeaderBytes("offer", options.sealedSender) + authTagBytes + usualControlBytes;
     const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
     this.connector = new Connector({
       transports,
@@ -172,9 +179,18 @@ export class Router implements ConnectorHost {
     this.#retryNow(route);
   }
 
-  /** Something new is known of how to reach a peer, or something new is to be sent to it: no waiting for the next attempt. */
+  /** Something new is to be sent to a peer: the next attempt is not far away. */
   urge(peer: PeerId): void {
     if (this.#resting.size === 0) return;
+    const route = this.#resting.get(peer);
+    if (route === undefined) return;
+    route.urgedAt = this.turn();
+    route.retryAt = Math.min(route.retryAt, route.attemptedAt + Math.min(route.pauseMs, this.#limits.busyRetryMs));
+    this.#lookAt(route);
+  }
+
+  /** Something new is known of how to reach a peer: no waiting for the next attempt. */
+  retry(peer: PeerId): void {
     const route = this.#resting.get(peer);
     if (route !== undefined) this.#retryNow(route);
   }
@@ -357,8 +373,10 @@ export class Router implements ConnectorHost {
         this.#endpoint.linkLost(route.peer, now);
       }
       // One that breaks soon is opened anew at once; one that breaks soon again and again is not.
-      if (now - link.answeredAt >= steadyMs) route.retries = 0;
-      else if (link.isAnswered && ++route.retries > 1) this.#rest(route, now);
+      if (now - link.answeredAt >= steadyMs) {
+        route.breaks = 0;
+        route.failingSince = Infinity;
+      } else if (link.isAnswered && ++route.breaks > 1) this.#rest(route, this.#limits.busyRetryMs, now);
       this.#lookAt(route);
     }
     const isWrong = end.reason === "closed-by-peer" && !link.isHeard;
@@ -388,7 +406,7 @@ export class Router implements ConnectorHost {
       this.#opened(link, received, now);
     } else {
       if (received.kind === "dropped") this.#drop(link, received.reason, now);
-      else this.#couldNotRead(link, received.peer, now);
+      else this.#couldNotRead(link, received, now);
       if (!link.isHeard) link.link.resume();
     }
   }
@@ -417,6 +435,7 @@ export class Router implements ConnectorHost {
       // The link that is to answer may not be one of this peer's: then it stays unanswered.
       if (link.route === route) this.#lookAt(route);
     }
+    if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.response !== undefined) this.#heedResponse(link, route, opened.response, now);
     if (opened.contactRecord !== undefined) this.#learnFrom(link, route, opened.contactRecord, now);
     if (!link.isAnswered) this.#lookAt(route);
@@ -438,7 +457,7 @@ export class Router implements ConnectorHost {
     link.isAnswered = true;
     link.answeredAt = now;
     link.buckets = this.#options.admission.forAuthenticatedLink(now);
-    route.retries = Math.min(route.retries, 1);
+    route.failingSince = Infinity;
     route.retryAt = -Infinity;
     route.failures = [];
     if (link.strategy !== undefined) route.failedAt.delete(strategyText(link.strategy));
@@ -446,6 +465,14 @@ export class Router implements ConnectorHost {
     this.#waiting.delete(route);
     this.#tellLink(link, "answered", undefined);
     link.judge("answered");
+    this.#lookAt(route);
+  }
+
+  /** The peer could not read what we sent, and so not our challenges in it. */
+  #heedLost(route: PeerRoute, now: Millis): void {
+    for (const link of route.links) if (!link.isAnswered) link.challengedAt = -Infinity;
+    if (!this.#events.wants("session")) return;
+    this.#events.emit({ kind: "session", at: now, state: "lost", peer: route.peer });
   }
 
   /** Its messages are handed over when what guards them is on disk. */
@@ -473,9 +500,10 @@ export class Router implements ConnectorHost {
   }
 
   /** An answer is owed. It goes where everything to this peer goes; failing that, to where the question came from. */
-  #couldNotRead(link: NodeLink, peer: PeerId, now: Millis): void {
+  #couldNotRead(link: NodeLink, { peer, lost }: Extract<Received, { kind: "unreadable" }>, now: Millis): void {
     this.unreadable += 1;
     const route = this.#route(peer);
+    if (lost.length > 0) this.#heedLost(route, now);
     if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
       link.whisperOf = route;
       route.whisper = link;
@@ -494,7 +522,7 @@ export class Router implements ConnectorHost {
 
   #flushRoute(route: PeerRoute, now: Millis): void {
     let link = route.choose();
-    if (link === undefined && !route.isUrgent && !route.isConnecting && now < route.retryAt) {
+    if (link === undefined && !route.isConnecting && now < this.#dueAt(route)) {
       // Everything else failed a moment ago: what fell silent may still be heard at the other end.
       link = route.links.find((silent) => silent.isOpen);
     }
@@ -510,7 +538,8 @@ export class Router implements ConnectorHost {
     } catch (error) {
       if (!(error instanceof EgtpError)) throw error;
       route.fault = error;
-      this.#giveUp(route, [{ strategy: "session", error }], now);
+      route.failures = [{ strategy: "session", error }];
+      this.#giveUp(route, route.failures, now);
     }
     // It may stay silent, so that another way is found at once.
     if (link.isSilent && this.#hasWords(route, now)) this.#waiting.add(route);
@@ -520,9 +549,11 @@ export class Router implements ConnectorHost {
   #fill(link: NodeLink, route: PeerRoute, now: Millis): void {
     const endpoint = this.#endpoint;
     const { peer } = route;
-    const { maxAmplification } = this.#limits;
+    const { maxAmplification, unansweredBytes } = this.#limits;
     while (link.link.writable) {
       const frames = this.#linkFrames(link, route, now);
+      // With each challenge some leaves unasked; if nothing comes back, silence leads on to other ways.
+      if (frames?.challenge === undefined && !link.mayGoOn(unansweredBytes)) return;
       const budget = link.budget(maxAmplification);
       const asks =
         link.silentAt === Infinity &&
@@ -530,13 +561,7 @@ export class Router implements ConnectorHost {
         !link.isRelayed &&
         (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).application);
       const envelope =
-        budget === Infinity
-          ? endpoint.next(peer, now, frames)
-          : tightEnvelope(endpoint, peer, now, frames ?? noFrames, {
-              maxBytes: budget,
-              linkFramesOnly: false,
-              sealedSender: this.#options.sealedSender,
-            });
+        budget === Infinity ? endpoint.next(peer, now, frames) : this.#smallEnvelope(peer, frames, budget, false, now);
       if (envelope === undefined) return;
       route.current = link;
       if (asks) this.#ask(link, now, this.#limits.silentAfterMs);
@@ -550,20 +575,34 @@ export class Router implements ConnectorHost {
     const { responses, challenge } = this.#linkFrames(link, route, now) ?? noFrames;
     const frames = { responses, challenge };
     const { maxAmplification } = this.#limits;
-    const envelope = tightEnvelope(this.#endpoint, route.peer, now, frames, {
-      maxBytes: Math.min(link.budget(maxAmplification), 1_024),
-      linkFramesOnly: true,
-      sealedSender: this.#options.sealedSender,
-    });
+    const maxBytes = Math.min(link.budget(maxAmplification), 1_024);
+    const envelope = this.#smallEnvelope(route.peer, frames, maxBytes, true, now);
     if (envelope === undefined) return;
     if (challenge !== undefined && link.silentAt === Infinity) this.#ask(link, now, this.#limits.silentAfterMs);
     this.#send(link, route, envelope, frames, now);
   }
 
+  /** The next envelope, if one of so many bytes can say anything. */
+  #smallEnvelope(
+    peer: PeerId,
+    frames: LinkFrames | undefined,
+    maxBytes: number,
+    linkFramesOnly: boolean,
+    now: Millis,
+  ): Uint8Array | undefined {
+    const maxFrameBytes = Math.max(0, maxBytes - this.#overheadBytes);
+    const envelope = this.#endpoint.next(peer, now, frames, { maxFrameBytes, linkFramesOnly });
+    // A longer rejected list than usual: as if it were lost on the way.
+    return envelope !== undefined && envelope.length <= maxBytes ? envelope : undefined;
+  }
+
   #send(link: NodeLink, route: PeerRoute, envelope: Uint8Array, frames: LinkFrames | undefined, now: Millis): void {
     if (frames !== undefined) {
       link.responses.length = 0;
-      if (frames.challenge !== undefined) link.challengedAt = now;
+      if (frames.challenge !== undefined) {
+        link.challengedAt = now;
+        link.givenBefore = link.givenBytes;
+      }
       if (frames.contactRecord !== undefined) route.recordUnder = offerIdIn(envelope);
     }
     this.envelopesOut += 1;
@@ -644,10 +683,14 @@ export class Router implements ConnectorHost {
       return;
     }
     if (route.fault !== undefined) {
-      this.#giveUp(route, [{ strategy: "session", error: route.fault }], now);
+      route.failures = [{ strategy: "session", error: route.fault }];
+      this.#giveUp(route, route.failures, now);
       return;
     }
-    if (now < route.retryAt && !route.isUrgent) {
+    const dueAt = this.#dueAt(route);
+    if (now < dueAt) {
+      if (route.failures.length === 0) route.retryAt = dueAt;
+      else if (this.#endpoint.delivery.mustFailFast(route.peer)) this.#failFast(route, route.failures, now);
       this.#waiting.add(route);
       return;
     }
@@ -667,26 +710,39 @@ export class Router implements ConnectorHost {
     this.#lookAt(route);
     if (failures === undefined) return;
     route.failures = failures;
-    this.#rest(route, now);
-    route.retries += 1;
+    if (route.failingSince === Infinity) route.failingSince = now;
+    this.#rest(route, now - route.failingSince, now);
     if (!route.links.some((link) => link.isOpen)) this.#giveUp(route, failures, now);
   }
 
-  /** Nothing is tried for a while, but for what the program sends from now on. */
-  #rest(route: PeerRoute, now: Millis): void {
-    const { minRetryMs, maxRetryMs } = this.#limits;
-    const retryMs = Math.min(minRetryMs * 2 ** Math.min(route.retries, 30), maxRetryMs);
-    route.retryAt = now + Math.ceil(retryMs * (0.5 + this.#options.randomBytes(1)[0]! / 512));
+  /** Nothing is tried for a while; for how long depends on what the program sends meanwhile. */
+  #rest(route: PeerRoute, pauseMs: Millis, now: Millis): void {
+    const { minRetryMs, busyRetryMs, maxRetryMs } = this.#limits;
+    route.attemptedAt = now;
+    if (this.#endpoint.delivery.mustFailFast(route.peer)) route.failedFastAt = now;
+    route.pauseMs = Math.max(pauseMs, minRetryMs);
+    const waitMs = Math.min(route.pauseMs, Math.max(busyRetryMs, now - route.urgedAt), maxRetryMs);
+    route.retryAt = now + Math.ceil(waitMs * (0.75 + this.#options.randomBytes(1)[0]! / 512));
     this.#resting.set(route.peer, route);
+  }
+
+  /** Before this nothing is tried. What must fail fast is tried at once, unless its like failed a moment ago. */
+  #dueAt(route: PeerRoute): Millis {
+    if (route.isUrgent) return -Infinity;
+    if (!this.#endpoint.delivery.mustFailFast(route.peer)) return route.retryAt;
+    return Math.min(route.retryAt, route.failedFastAt + this.#limits.minRetryMs);
+  }
+
+  #failFast({ peer }: PeerRoute, reasons: readonly StrategyFailure[], now: Millis): void {
+    this.#endpoint.unreachable(peer, reasons, now);
+    this.#options.host.unreachable(peer, reasons, now);
   }
 
   /** Nothing can leave for this peer now. */
   #giveUp(route: PeerRoute, reasons: readonly StrategyFailure[], now: Millis): void {
     const { peer } = route;
-    // What the program sends from here on is tried anew.
     route.isUrgent = false;
-    this.#endpoint.unreachable(peer, reasons, now);
-    this.#options.host.unreachable(peer, reasons, now);
+    this.#failFast(route, reasons, now);
     if (!this.#endpoint.mesgen.owes(peer, now) || this.#endpoint.delivery.wants(peer, now).any) return;
     // An answer that finds no way is as if lost on it: its peer asks again.
     try {

@@ -1,7 +1,7 @@
 /**
  * In which order the ways to a peer are tried, and how they are named in reports.
  *
- * @see docs/spec.md, "Contact records and lookup"
+ * @see docs/spec.md, "Contact record"
  */
 import type { Millis, Strategy } from "@egtp/wire";
 import { isRoutableAddress } from "./address.ts";

@@ -101,6 +101,8 @@ export function check({ world, peers, unsettled }: Story): void {
     expect({ seed, faults: peer.faults }).toEqual({ seed, faults: [] });
     for (const { outgoing, outcome, run } of peer.sent) {
       if (run !== peer.runs || outcome === undefined || outcome.state === "expired") continue;
+      // Its deadline passed before it could leave.
+      if (outcome.state === "unreachable" && world.now >= outgoing.deadlineAt) continue;
       // A reply dies with the run that made it, and the requester is told.
       if (outgoing.isRequest && peer.other.runs > 1 && outcome.state === "rejected" && outcome.reason === "reply-lost")
         continue;

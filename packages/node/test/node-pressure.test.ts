@@ -79,9 +79,10 @@ test("what waits for room still ends at its deadline, by its signal, and when th
   controller.abort();
   expect(await errorOf(given)).toMatchObject({ code: "EGTP_ABORTED" });
   const begun = world.time.now();
-  expect(await world.time.of(late)).toEqual({ state: "expired" });
+  const reason = { strategy: "none", error: expect.objectContaining({ code: "EGTP_NOT_IN_TIME" }) };
+  expect(await world.time.of(late)).toEqual({ state: "unreachable", reasons: [reason] });
   expect(world.time.now() - begun).toBeLessThanOrEqual(1_001);
-  expect(await errorOf(world.time.of(asked))).toMatchObject({ code: "EGTP_TIMEOUT" });
+  expect(await errorOf(world.time.of(asked))).toMatchObject({ code: "EGTP_UNREACHABLE", reasons: [reason] });
   expect(await world.time.of(first)).toEqual({ state: "expired" });
   expect(alice.node.stats().waitingSends).toBe(0);
 });

@@ -1,8 +1,9 @@
 /** Lost sessions heal by ordinary routing, at a known price (rules R1 to R6, properties P1, P6, P7, P9). */
 import { createIdentity, identityFromSeed } from "@egtp/mesgen";
 import { MemorySessionStore } from "@egtp/session-store";
-import { defineMessage } from "@egtp/wire";
+import { defineMessage, type Millis } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { NodeEvent, SendOutcome } from "../src/index.ts";
 import { MemoryNetwork } from "../src/memory.ts";
 import { hopMs, World, type WorldNode } from "./world.ts";
 
@@ -35,6 +36,10 @@ async function reborn(name: string, old: WorldNode, store: MemorySessionStore, l
   return world.join(`${name}2`, { identity: identityFromSeed(old.identity.exportSeed()), store, listen: listens });
 }
 
+function losses({ events }: WorldNode, since: Millis): NodeEvent[] {
+  return events.filter((event) => event.kind === "session" && event.state === "lost" && event.at >= since);
+}
+
 function kinds(from: string, since: number): string[] {
   const names = ["", "data", "offer", "acceptance"];
   return world.traffic.slice(since).flatMap((hop) => (hop.from === from ? [names[hop.envelope[0]! & 15]!] : []));
@@ -62,6 +67,7 @@ describe("the peer comes back without its sessions", () => {
     // The old address first, then the new one: a hop to be refused, one to connect, then there, back with the offer, there
     // again with everything, and the receipt.
     expect(world.time.now() - begun).toBeLessThanOrEqual(2 * hopMs + 4 * hopMs + 2 * hopMs);
+    expect(losses(alice, begun)).toMatchObject([{ peer: bob.node.peerId }]);
     expect(kinds("bob2", since)[0]).toBe("offer");
     expect(kinds("bob2", since).filter((kind) => kind === "offer")).toHaveLength(1);
     expect(bob2.node.stats()).toMatchObject({ unreadable: 1 });
@@ -101,6 +107,72 @@ describe("the peer comes back without its sessions", () => {
     expect(kinds("server2", since)[0]).toBe("offer");
     expect(server2.node.stats().dials).toBe(0);
   });
+});
+
+describe("a backlog", () => {
+  /** Bob dies and forgets; what Alice writes meanwhile waits. */
+  async function backlog(
+    bytes: number,
+  ): Promise<{ alice: WorldNode; bob2: WorldNode; outcomes: Promise<SendOutcome>[] }> {
+    const alice = await world.join("alice");
+    const bob = await world.join("bob", { identity: identityFromSeed(seed) });
+    listen(bob);
+    await world.time.of(alice.node.send(bob.node.peerId, note, Uint8Array.of(0)));
+    await world.time.of(alice.node.send(bob.node.peerId, note, Uint8Array.of(1)));
+    world.network.drop = ({ from }) => from === "bob";
+    world.network.cut("bob");
+    await world.time.of(bob.node.stop());
+    const outcomes = Array.from({ length: bytes / 10_000 }, () =>
+      alice.node.send(bob.node.peerId, note, new Uint8Array(10_000), { failFast: false, timeoutMs: 600_000 }),
+    );
+    await world.time.pass(1_000);
+    const bob2 = await world.join("bob2", { identity: identityFromSeed(seed) });
+    listen(bob2);
+    return { alice, bob2, outcomes };
+  }
+
+  test("is not sent blind: one envelope asks, the rest leaves when it was answered", async () => {
+    const { alice, bob2, outcomes } = await backlog(3_000_000);
+    const begun = world.time.now();
+    const since = world.traffic.length;
+    expect(await world.time.of(Promise.all(outcomes))).toEqual(Array(300).fill({ state: "delivered" }));
+    const traffic = world.traffic.slice(since);
+    const blind = traffic.slice(
+      0,
+      traffic.findIndex(({ from }) => from === "bob2"),
+    );
+    expect(blind).toHaveLength(1);
+    expect(bob2.node.stats()).toMatchObject({ unreadable: 1, drops: {} });
+    // Little more than the backlog and that envelope.
+    expect(world.network.bytes("alice", "bob2")).toBeLessThan(3_000_000 + 160_000);
+    expect(losses(alice, begun)).toHaveLength(1);
+  });
+
+  test("goes on when the answer is lost, a little at a time until one arrives", async () => {
+    const { outcomes } = await backlog(1_000_000);
+    world.network.drop = ({ from }) => from === "bob2";
+    await world.time.pass(10_000);
+    expect(world.network.bytes("alice", "bob2")).toBeGreaterThan(60_000);
+    expect(world.network.bytes("alice", "bob2")).toBeLessThan(1_000_000);
+    world.network.drop = undefined;
+    const begun = world.time.now();
+    expect(await world.time.of(Promise.all(outcomes))).toEqual(Array(100).fill({ state: "delivered" }));
+    expect(world.time.now() - begun).toBeLessThan(10_000);
+  });
+});
+
+test("a first contact with a burst takes no longer than one with a single message", async () => {
+  const times: number[] = [];
+  for (const [index, count] of [1, 50].entries()) {
+    const alice = await world.join(`alice${index}`);
+    const bob = await world.join(`bob${index}`);
+    listen(bob);
+    const begun = world.time.now();
+    const send = (): Promise<SendOutcome> => alice.node.send(bob.node.peerId, note, new Uint8Array(1_000));
+    expect((await world.time.of(Promise.all(Array.from({ length: count }, send)))).length).toBe(count);
+    times.push(world.time.now() - begun);
+  }
+  expect(times[1]).toBe(times[0]);
 });
 
 test("we come back without our sessions: our first message rides on an offer and arrives at once", async () => {

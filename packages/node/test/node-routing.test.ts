@@ -132,11 +132,97 @@ test("attempts become rarer, and a new message is tried at once", async () => {
   const begun = world.time.now();
   expect((await world.time.of(alice.node.send(peer, note, body))).state).toBe("unreachable");
   expect(world.time.now() - begun).toBeLessThanOrEqual(2 * hopMs);
-  expect(await world.time.of(outcome)).toEqual({ state: "expired" });
+  expect(reasonsOf(await world.time.of(outcome))).toEqual(["tcp nowhere.memory.invalid:1: EGTP_DIAL_NAME_NOT_FOUND"]);
   await world.time.pass(60_000);
   const quiet = alice.node.stats().dials;
   await world.time.pass(3_600_000);
   expect(alice.node.stats().dials).toBe(quiet);
+});
+
+test("a program that keeps sending makes attempts neither rarer nor more frequent, and the peer's return is noticed", async () => {
+  const alice = await world.join("alice");
+  const identity = createIdentity();
+  alice.node.introduce(identity.peer, [MemoryNetwork.strategy("bob")]);
+  const outcomes: Promise<SendOutcome>[] = [];
+  const sendFor = async (ms: number): Promise<void> => {
+    const end = world.time.now() + ms;
+    while (world.time.now() < end) {
+      outcomes.push(alice.node.send(identity.peer, note, body, { failFast: false, timeoutMs: 600_000 }));
+      await world.time.pass(20);
+    }
+  };
+  await sendFor(60_000);
+  // After 0.1, 0.2, 0.4, 0.8, 1.6, 3.2 seconds, then every 4 seconds: time alone counts.
+  expect(alice.node.stats().dials).toBeGreaterThan(12);
+  expect(alice.node.stats().dials).toBeLessThan(30);
+  const bob = await world.join("bob", { identity });
+  bob.node.handle(note, () => {});
+  await sendFor(5_500);
+  expect(alice.node.stats().delivered).toBeGreaterThan(3_000);
+  expect(new Set((await world.time.of(Promise.all(outcomes))).map(({ state }) => state))).toEqual(
+    new Set(["delivered"]),
+  );
+});
+
+test("what must fail fast does so at once, however often, for ten dials and lookups a second", async () => {
+  let lookups = 0;
+  const lookUp = async (): Promise<undefined> => {
+    lookups++;
+  };
+  const alice = await world.join("alice", { lookup: { kind: "counting", lookUp }, isListed: false });
+  const identity = createIdentity();
+  alice.node.introduce(identity.peer, [MemoryNetwork.strategy("bob")]);
+  const begun = world.time.now();
+  while (world.time.now() < begun + 2_000) {
+    const sent = world.time.now();
+    expect(reasonsOf(await world.time.of(alice.node.send(identity.peer, note, body)))).toEqual([
+      "tcp bob.memory.invalid:1: EGTP_DIAL_NAME_NOT_FOUND",
+    ]);
+    expect(world.time.now() - sent).toBeLessThanOrEqual(hopMs);
+    await world.time.pass(10);
+  }
+  expect(alice.node.stats().dials).toBeLessThanOrEqual(20);
+  expect(lookups).toBeLessThanOrEqual(20);
+  const bob = await world.join("bob", { identity, isListed: false });
+  bob.node.handle(note, () => {});
+  await world.time.pass(100);
+  expect(await world.time.of(alice.node.send(identity.peer, note, body))).toEqual({ state: "delivered" });
+});
+
+test("what must fail fast is tried at once, even if an attempt for something else failed just now", async () => {
+  const alice = await world.join("alice");
+  const identity = createIdentity();
+  alice.node.introduce(identity.peer, [MemoryNetwork.strategy("bob")]);
+  const patient = alice.node.send(identity.peer, note, body, { failFast: false });
+  await world.time.run(() => alice.node.stats().dials === 5);
+  const bob = await world.join("bob", { identity });
+  bob.node.handle(note, () => {});
+  const begun = world.time.now();
+  expect(await world.time.of(alice.node.send(identity.peer, note, body))).toEqual({ state: "delivered" });
+  expect(world.time.now() - begun).toBeLessThan(100);
+  expect(await world.time.of(patient)).toEqual({ state: "delivered" });
+});
+
+test("what could not leave until its deadline says why, message and request alike", async () => {
+  const alice = await world.join("alice");
+  const peer = createIdentity().peer;
+  alice.node.introduce(peer, [MemoryNetwork.strategy("nowhere"), { kind: "websocket", url: "wss://example.org/egtp" }]);
+  const options = { failFast: false, timeoutMs: 3_000 };
+  const outcome = alice.node.send(peer, note, body, options);
+  const error = errorOf(alice.node.request(peer, note, body, options));
+  expect(reasonsOf(await world.time.of(outcome))).toEqual([
+    "tcp nowhere.memory.invalid:1: EGTP_DIAL_NAME_NOT_FOUND",
+    "websocket wss://example.org/egtp: EGTP_NO_TRANSPORT",
+  ]);
+  expect(await world.time.of(error)).toMatchObject({ code: "EGTP_UNREACHABLE", reasons: [{}, {}] });
+  // While the first attempt is still under way no more is known than that.
+  const { node } = await world.join("carol", {
+    lookup: { kind: "slow", lookUp: () => new Promise(() => {}) },
+    isListed: false,
+  });
+  expect(reasonsOf(await world.time.of(node.send(peer, note, body, { timeoutMs: 1_000 })))).toEqual([
+    "none: EGTP_NOT_IN_TIME",
+  ]);
 });
 
 test("dials to a peer are merged", async () => {

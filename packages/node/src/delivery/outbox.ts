@@ -20,7 +20,15 @@ import {
 } from "@egtp/wire";
 import type { Ledger } from "./ledger.ts";
 import { maxAskMs, messageSpan, minAskMs, resendBytes, windowSize } from "./limits.ts";
-import { delivered, expired, type Outcome, type RejectReason, reasonOfCode, type StrategyFailure } from "./outcome.ts";
+import {
+  delivered,
+  expired,
+  neverLeft,
+  type Outcome,
+  type RejectReason,
+  reasonOfCode,
+  type StrategyFailure,
+} from "./outcome.ts";
 import { type Outgoing, partsOf } from "./outgoing.ts";
 import { includesNumber } from "./ranges.ts";
 import { RoundTrip } from "./round-trip.ts";
@@ -91,6 +99,8 @@ export class Outbox {
   /** Unsettled messages and requests, and the bytes of their bodies. */
   messages = 0;
   bytes = 0;
+  /** Of those, the ones that must not wait when nothing can leave. */
+  #failFast = 0;
   /** Unsettled replies. */
   replies = 0;
   replyBytes = 0;
@@ -165,6 +175,7 @@ export class Outbox {
       this.replyBytes += length;
     } else {
       this.messages++;
+      if (outgoing.failFast) this.#failFast++;
       this.bytes += length;
       this.#ledger.outboxBytes += length;
     }
@@ -314,9 +325,15 @@ export class Outbox {
     this.#advance(now);
   }
 
+  /** Whether something that never left may have to fail fast. */
+  get mustFailFast(): boolean {
+    return this.#failFast > 0 && this.window.fresh + this.window.established > 0;
+  }
+
   unreachable(reasons: readonly StrategyFailure[], now: Millis): void {
+    if (!this.mustFailFast) return;
     const outcome: Outcome = { state: "unreachable", reasons };
-    this.#endWhere((outgoing) => outgoing.failFast && !this.#hasLeft(outgoing), outcome);
+    this.#endWhere((outgoing) => (outgoing.failFast && !this.#hasLeft(outgoing) ? outcome : undefined));
     this.#advance(now);
   }
 
@@ -330,8 +347,7 @@ export class Outbox {
   }
 
   close(): void {
-    this.#endWhere((outgoing) => !this.#hasLeft(outgoing), { state: "unreachable", reasons: [] });
-    this.#endWhere(() => true, expired);
+    this.#endWhere((outgoing) => (this.#hasLeft(outgoing) ? expired : neverLeft));
     this.#advance(0);
   }
 
@@ -662,10 +678,10 @@ export class Outbox {
   #expire(now: Millis): void {
     let next = Infinity;
     this.#endWhere((outgoing) => {
-      if (outgoing.deadlineAt <= now) return true;
+      if (outgoing.deadlineAt <= now) return this.#hasLeft(outgoing) ? expired : neverLeft;
       if (outgoing.deadlineAt < next) next = outgoing.deadlineAt;
-      return false;
-    }, expired);
+      return undefined;
+    });
     this.#expiryAt = next;
     this.#advance(now);
   }
@@ -716,12 +732,14 @@ export class Outbox {
     return (this.window.flags[outgoing.number & this.window.mask]! & isSent) !== 0;
   }
 
-  /** Ends all unsettled messages that fulfil the condition. A request that was handled is delivered, reply or not. */
-  #endWhere(condition: (outgoing: Outgoing) => boolean, outcome: Outcome): void {
+  /** Ends all unsettled messages that are given an outcome. */
+  #endWhere(outcomeOf: (outgoing: Outgoing) => Outcome | undefined): void {
     const { window } = this;
     for (let number = window.base; number < window.top; number++) {
       const outgoing = window.slots[number & window.mask];
-      if (outgoing === undefined || outgoing.isDone || !condition(outgoing)) continue;
+      if (outgoing === undefined || outgoing.isDone) continue;
+      const outcome = outcomeOf(outgoing);
+      if (outcome === undefined) continue;
       this.#settleNumbers(outgoing);
       this.#finish(outgoing, outcome);
     }
@@ -758,6 +776,7 @@ export class Outbox {
       this.replyBytes -= length;
     } else {
       this.messages--;
+      if (outgoing.failFast) this.#failFast--;
       this.bytes -= length;
       this.#ledger.outboxBytes -= length;
     }

@@ -47,10 +47,11 @@ export type Outcome =
   /** The handler of the peer returned. */
   | { readonly state: "delivered" }
   | { readonly state: "rejected"; readonly reason: RejectReason }
-  /** Its deadline passed, or delivery was closed, while nothing was known of it. It may have been handled. */
+  /** It left, and its deadline passed, or delivery was closed, while nothing was known of it. It may have been handled. */
   | { readonly state: "expired" }
-  /** It never left this machine. */
+  /** It never left this machine. The reasons are empty when delivery was told none: at the deadline, and when it is closed. */
   | { readonly state: "unreachable"; readonly reasons: readonly StrategyFailure[] };
 
 export const delivered: Outcome = { state: "delivered" };
 export const expired: Outcome = { state: "expired" };
+export const neverLeft: Outcome = { state: "unreachable", reasons: [] };
