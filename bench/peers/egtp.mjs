@@ -27,7 +27,12 @@ export async function checkBuilt() {
 
 export async function listen(_material, handlers) {
   // All dialers of the benchmark share one address: the bounds per address are not what is measured.
-  const limits = { maxLinks: 20_000, maxLinksPerSource: 20_000, maxUnauthenticated: 2_000, maxUnauthenticatedPerSource: 2_000 };
+  const limits = {
+    maxLinks: 20_000,
+    maxLinksPerSource: 20_000,
+    maxUnauthenticated: 2_000,
+    maxUnauthenticatedPerSource: 2_000,
+  };
   const { node, note, echo } = await startNode({ host: "127.0.0.1", port: 0, limits });
   node.handle(note, ({ body }) => handlers.onMessage(body));
   node.handle(echo, ({ body }) => handlers.onRequest(body));
@@ -77,7 +82,8 @@ async function sendMany(count, size, send) {
     open -= 1;
     if (open <= wakeAt) wake?.();
   };
-  const settled = (outcome) => settle(outcome.state === "delivered" ? undefined : new Error(`a message was ${outcome.state}`));
+  const settled = (outcome) =>
+    settle(outcome.state === "delivered" ? undefined : new Error(`a message was ${outcome.state}`));
   const openAtMost = (limit) => {
     wakeAt = limit;
     return new Promise((resolve) => {
