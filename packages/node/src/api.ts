@@ -105,6 +105,12 @@ export interface NodeStats {
   readonly waitingSends: number;
 }
 
+export interface DiscoverRequest {
+  readonly signal?: AbortSignal | undefined;
+  /** Default 16. */
+  readonly max?: number | undefined;
+}
+
 /** A link as it is now. */
 export interface LinkState {
   readonly peer: PeerId | undefined;
@@ -202,6 +208,12 @@ export interface EgtpNode extends AsyncDisposable {
    * @throws {@link WireError} when it is not a valid record.
    */
   learn(record: Uint8Array): PeerId;
+  /**
+   * Asks the lookup for peers that offer a service, such as "relay". Their records are verified and kept.
+   *
+   * @returns Their IDs, without our own; none when there is no lookup, or it cannot tell.
+   */
+  discover(service: string, options?: DiscoverRequest): Promise<readonly PeerId[]>;
   /**
    * Says where a peer can be reached, in the order to try. Believed and dialled as they are, before those of its contact
    * record, private addresses too. Replaces what was said of it before.

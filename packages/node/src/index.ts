@@ -39,7 +39,7 @@ export {
 } from "./errors.ts";
 export type { EventOptions, NodeEvent, NodeEventKind } from "./events.ts";
 export { defaultNodeLimits, type NodeLimits } from "./limits.ts";
-export { type Lookup, LookupError, MemoryLookup } from "./lookup.ts";
+export { type DiscoverOptions, type Lookup, LookupError, MemoryLookup } from "./lookup.ts";
 export { createNode } from "./node.ts";
 export type { NodeOptions, NodeOptionsLimits, NodePart } from "./options.ts";
 export { type NodeSchedule, systemSchedule } from "./schedule.ts";

@@ -4,8 +4,13 @@
  *
  * @see docs/spec.md, "Contact record"
  */
-import { EgtpError, type Millis, type PeerId, verifyContactRecord } from "@egtp/wire";
+import { type ContactRecord, EgtpError, type Millis, type PeerId, verifyContactRecord } from "@egtp/wire";
 import type { EgtpNode } from "./api.ts";
+
+export interface DiscoverOptions {
+  readonly signal: AbortSignal;
+  readonly max: number;
+}
 
 export interface Lookup {
   /** For reports. */
@@ -21,6 +26,14 @@ export interface Lookup {
    * @throws an `EgtpError` when it could not find out.
    */
   lookUp(peer: PeerId, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+
+  /**
+   * Signed contact records of peers that offer a service, in no promised order. Absent: it does not know.
+   *
+   * @returns At most `max`.
+   * @throws an `EgtpError` when it could not find out.
+   */
+  discover?(service: string, options: DiscoverOptions): Promise<readonly Uint8Array[]>;
 
   /**
    * Makes a record of ours known. Absent: it can only be read.
@@ -65,7 +78,7 @@ export class LookupError extends EgtpError {
 export class MemoryLookup implements Lookup {
   readonly kind = "memory";
   readonly #now: () => Millis;
-  readonly #records = new Map<PeerId, { readonly seq: number; readonly bytes: Uint8Array }>();
+  readonly #records = new Map<PeerId, { readonly record: ContactRecord; readonly bytes: Uint8Array }>();
 
   constructor(now: () => Millis = Date.now) {
     this.#now = now;
@@ -75,9 +88,21 @@ export class MemoryLookup implements Lookup {
     return Promise.resolve(this.#records.get(peer)?.bytes);
   }
 
+  discover(service: string, { max }: Pick<DiscoverOptions, "max">): Promise<readonly Uint8Array[]> {
+    const now = this.#now();
+    const found: Uint8Array[] = [];
+    for (const { record, bytes } of this.#records.values()) {
+      if (found.length >= max) break;
+      if (record.services.includes(service) && now < record.issued + record.ttl) found.push(bytes);
+    }
+    return Promise.resolve(found);
+  }
+
   /** @throws {@link WireError} when it is not a valid record. */
-  async publish(record: Uint8Array): Promise<void> {
-    const { id, seq } = verifyContactRecord(record, this.#now());
-    if (seq > (this.#records.get(id)?.seq ?? -1)) this.#records.set(id, { seq, bytes: record.slice() });
+  async publish(bytes: Uint8Array): Promise<void> {
+    const record = verifyContactRecord(bytes, this.#now());
+    if (record.seq > (this.#records.get(record.id)?.record.seq ?? -1)) {
+      this.#records.set(record.id, { record, bytes: bytes.slice() });
+    }
   }
 }

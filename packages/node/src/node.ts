@@ -13,9 +13,11 @@ import {
   type PeerId,
   parsePeerId,
   type Strategy,
+  WireError,
 } from "@egtp/wire";
 import { Admission } from "./admission.ts";
 import type {
+  DiscoverRequest,
   EgtpNode,
   Handler,
   LinkState,
@@ -54,6 +56,9 @@ export async function createNode(options: NodeOptions): Promise<EgtpNode> {
  * before its second one must not be taken for new.
  */
 const identitiesWithStore = new WeakSet<Identity>();
+
+/** Peers that `discover` gives when it is not told how many. */
+const defaultDiscovered = 16;
 
 type AnyType = MessageType<unknown, unknown, unknown, unknown>;
 
@@ -338,6 +343,28 @@ class RunningNode implements EgtpNode {
     const { id } = this.#book.learn(record, undefined, this.#schedule.now());
     this.#router.retry(id);
     return id;
+  }
+
+  async discover(
+    service: string,
+    { signal, max = defaultDiscovered }: DiscoverRequest = {},
+  ): Promise<readonly PeerId[]> {
+    const found = await this.#lookup?.discover?.(service, {
+      signal: signal ?? AbortSignal.timeout(this.#limits.lookupMs),
+      max,
+    });
+    const now = this.#schedule.now();
+    const peers = new Set<PeerId>();
+    for (const bytes of (found ?? []).slice(0, max)) {
+      try {
+        const record = this.#book.learn(bytes, undefined, now);
+        if (!record.gone && record.services.includes(service) && record.id !== this.peerId) peers.add(record.id);
+      } catch (error) {
+        // What a lookup says is not believed: a record that does not verify is passed over.
+        if (!(error instanceof WireError)) throw error;
+      }
+    }
+    return [...peers];
   }
 
   introduce(peer: PeerId, strategies: readonly Strategy[]): void {

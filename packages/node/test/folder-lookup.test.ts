@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createIdentity, type Identity } from "@egtp/mesgen";
-import { signContactRecord } from "@egtp/wire";
+import { signContactRecord, verifyContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LookupError } from "../src/lookup.ts";
 import { folderLookup } from "../src/nodejs/files.ts";
@@ -16,9 +16,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-function record(identity: Identity, seq: number, issued = now): Uint8Array {
+function record(identity: Identity, seq: number, issued = now, services: string[] = []): Uint8Array {
   return signContactRecord(
-    { id: identity.peer, seq, issued, ttl: 60_000, strategies: [], services: [], gone: false },
+    { id: identity.peer, seq, issued, ttl: 60_000, strategies: [], services, gone: false },
     (message) => identity.keys.sign(message),
   );
 }
@@ -35,6 +35,20 @@ test("what one publishes another finds; the newest stays", async () => {
   expect(await theirs.lookUp(alice.peer, { signal })).toEqual(second);
   await Promise.all([3, 4, 5, 6].map((seq) => ours.publish!(record(alice, seq), { signal })));
   expect(await readdir(join(folder, "made"))).toEqual([`${alice.peer}.record`]);
+});
+
+test("finds those that offer a service, and passes over what is damaged", async () => {
+  const lookup = folderLookup(join(folder, "made"), { now: () => now });
+  expect(await lookup.discover!("relay", { signal, max: 5 })).toEqual([]);
+  const relays = Array.from({ length: 3 }, () => createIdentity());
+  for (const relay of relays) await lookup.publish!(record(relay, 1, now, ["relay"]), { signal });
+  await lookup.publish!(record(createIdentity(), 1, now, ["metatracker"]), { signal });
+  await writeFile(join(folder, "made", `${createIdentity().peer}.record`), "nonsense");
+  await writeFile(join(folder, "made", "notes.txt"), "nonsense");
+  const found = await lookup.discover!("relay", { signal, max: 5 });
+  const ids = found.map((bytes) => verifyContactRecord(bytes, now).id);
+  expect(ids.sort()).toEqual(relays.map(({ peer }) => peer).sort());
+  expect(await lookup.discover!("relay", { signal, max: 2 })).toHaveLength(2);
 });
 
 test("a record that is out of date counts as none", async () => {

@@ -464,3 +464,22 @@ test("stats count what went over the links", async () => {
   expect(a.bytesIn).toBe(world.network.bytes("bob", "alice"));
   expect(alice.node.links()).toMatchObject([{ peer: bob.node.peerId, direction: "outgoing", isAnswered: true }]);
 });
+
+test("discovers peers by what they offer, believes no record that does not verify, and can talk to them at once", async () => {
+  const relay = await world.join("relay", { services: ["relay"] });
+  relay.node.handle(echo, ({ body }) => body);
+  await world.time.pass(100);
+  const found = await world.time.of(alice.node.discover("relay"));
+  expect(found).toEqual([relay.node.peerId]);
+  expect(await world.time.of(relay.node.discover("relay"))).toEqual([]);
+  expect(await world.time.of(alice.node.discover("no such service"))).toEqual([]);
+  expect(await world.time.of(alice.node.request(found[0]!, echo, bytes(7)))).toEqual(bytes(7));
+
+  const [record] = await world.lookup.discover("relay", { max: 1 });
+  const forged = record!.slice();
+  forged[3]! ^= 1;
+  const liar = { kind: "liar", lookUp: async () => undefined, discover: async () => [forged, new Uint8Array(3)] };
+  const carol = await createNode({ identity: createIdentity(), lookup: liar });
+  expect(await carol.discover("relay")).toEqual([]);
+  await carol.stop();
+});

@@ -5,10 +5,20 @@
  * withhold records, never forge them.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { type Millis, maxContactRecordBytes, type PeerId, verifyContactRecord, WireError } from "@egtp/wire";
-import { type Lookup, LookupError } from "../lookup.ts";
+import {
+  type ContactRecord,
+  isPeerId,
+  type Millis,
+  maxContactRecordBytes,
+  type PeerId,
+  verifyContactRecord,
+  WireError,
+} from "@egtp/wire";
+import { type DiscoverOptions, type Lookup, LookupError } from "../lookup.ts";
+
+const recordEnding = ".record";
 
 export interface FolderLookupOptions {
   readonly now?: () => Millis;
@@ -37,6 +47,30 @@ class FolderLookup implements Lookup {
     return (await this.#read(peer))?.bytes;
   }
 
+  /** Reads every record of the folder; what is damaged or out of date is passed over. */
+  async discover(service: string, { max, signal }: DiscoverOptions): Promise<readonly Uint8Array[]> {
+    let names: string[];
+    try {
+      names = await readdir(this.#path);
+    } catch (cause) {
+      if ((cause as { code?: unknown }).code === "ENOENT") return [];
+      throw new LookupError("EGTP_LOOKUP_IO", this.#path, { cause });
+    }
+    const found: Uint8Array[] = [];
+    for (const name of names) {
+      if (found.length >= max) break;
+      signal.throwIfAborted();
+      const peer = name.endsWith(recordEnding) ? name.slice(0, -recordEnding.length) : "";
+      if (!isPeerId(peer)) continue;
+      const known = await this.#read(peer).catch((error: unknown) => {
+        if (error instanceof LookupError && error.code === "EGTP_LOOKUP_BAD_RECORD") return undefined;
+        throw error;
+      });
+      if (known?.record.services.includes(service) === true) found.push(known.bytes);
+    }
+    return found;
+  }
+
   async publish(record: Uint8Array): Promise<void> {
     const { id, seq } = verifyContactRecord(record, this.#now());
     const known = await this.#read(id).catch((error) => {
@@ -44,7 +78,7 @@ class FolderLookup implements Lookup {
       if (error instanceof LookupError && error.code === "EGTP_LOOKUP_BAD_RECORD") return undefined;
       throw error;
     });
-    if (known !== undefined && known.seq >= seq) return;
+    if (known !== undefined && known.record.seq >= seq) return;
     const place = this.#placeOf(id);
     const draft = `${place}.${randomBytes(6).toString("hex")}.new`;
     try {
@@ -68,10 +102,10 @@ class FolderLookup implements Lookup {
   }
 
   #placeOf(peer: PeerId): string {
-    return join(this.#path, `${peer}.record`);
+    return join(this.#path, `${peer}${recordEnding}`);
   }
 
-  async #read(peer: PeerId): Promise<{ readonly bytes: Uint8Array; readonly seq: number } | undefined> {
+  async #read(peer: PeerId): Promise<{ readonly bytes: Uint8Array; readonly record: ContactRecord } | undefined> {
     const place = this.#placeOf(peer);
     let bytes: Uint8Array;
     try {
@@ -88,8 +122,8 @@ class FolderLookup implements Lookup {
       throw new LookupError("EGTP_LOOKUP_IO", place, { cause });
     }
     try {
-      const { id, seq } = verifyContactRecord(bytes, this.#now());
-      if (id === peer) return { bytes, seq };
+      const record = verifyContactRecord(bytes, this.#now());
+      if (record.id === peer) return { bytes, record };
     } catch (cause) {
       if (cause instanceof WireError && cause.code === "EGTP_WIRE_EXPIRED") return undefined;
       throw new LookupError("EGTP_LOOKUP_BAD_RECORD", place, { cause });
