@@ -149,7 +149,9 @@ export class Carrier {
 }
 
 const nothing: readonly string[] = [];
+/** How often keys are looked through for those whose time is over. */
 const hourMs = 60 * 60 * 1000;
+
 export class Mesgen {
   readonly self: PeerId;
   /** Numbers our messages of this run; random, one per start. */
@@ -754,6 +756,8 @@ export class Mesgen {
     }
     const fadeAt = this.#table.nextFadeAt;
     if (fadeAt !== undefined && (next === undefined || fadeAt < next)) next = fadeAt;
+    const sweepAt = this.#sweptAt === undefined ? undefined : this.#sweptAt + hourMs;
+    if (sweepAt !== undefined && (next === undefined || sweepAt < next)) next = sweepAt;
     return next;
   }
 

@@ -504,3 +504,24 @@ describe("P4, P10: strangers change nothing", () => {
     expect(leader.read).toContain("x");
   });
 });
+
+describe("lifetimes", () => {
+  it("early keys, offers and sessions are forgotten when their time is over, and there is a deadline for it", () => {
+    const { leader, follower } = establishedPair(now);
+    const stranger = new TestPeer();
+    leader.say(stranger, "never answered", now);
+    leader.mesgen.tick(now);
+    expect(leader.mesgen.nextDeadline).toBeLessThanOrEqual(now + 60 * 60 * 1000);
+    const accepted = leader.maps.get(follower.id)?.accepted[0];
+    expect(accepted?.earlyKey).toBeDefined();
+    leader.mesgen.tick(now + 21 * dayMs);
+    expect(accepted?.earlyKey).toBeUndefined();
+    expect(leader.maps.get(stranger.id)?.pending).toBeDefined();
+    leader.mesgen.tick(now + 22 * dayMs);
+    expect(leader.maps.get(stranger.id)?.pending).toBeUndefined();
+    expect(leader.mesgen.sessions(follower.id)).toHaveLength(1);
+    leader.mesgen.tick(now + 45 * dayMs);
+    expect(leader.mesgen.sessions(follower.id)).toEqual([]);
+    expect(leader.mesgen.preferred(follower.id, now + 45 * dayMs)).toBeUndefined();
+  });
+});
