@@ -63,8 +63,8 @@ export async function runDeadlock(stage: DemoStage): Promise<DeadlockFigures> {
     seen = await look();
     timeline.tell(
       "demo",
-      `after ${duration(passedMs)}: bob got ${count(seen.envelopes)} envelopes and could read none; ` +
-        `${count(seen.stuck)} messages of alice wait`,
+      `after ${duration(passedMs)}: envelopes that reached bob: ${count(seen.envelopes)}, readable: none; ` +
+        `messages of alice that wait: ${count(seen.stuck)}`,
     );
   }
   const faults: string[] = [];
