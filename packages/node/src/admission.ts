@@ -82,6 +82,14 @@ export class TokenBucket {
 /** One bucket for each kind of work. */
 export type Buckets = Readonly<Record<AdmissionWork, TokenBucket>>;
 
+/** Where an envelope came from. */
+export interface Asker {
+  /** From `forLink` or `forAuthenticatedLink`. */
+  readonly buckets: Buckets;
+  readonly isAuthenticated: boolean;
+  readonly source: string;
+}
+
 interface Source {
   readonly buckets: Buckets;
   /** When an offer that came from it proved authentic; it counts as proven for `provenMs` after. */
@@ -126,21 +134,14 @@ export class Admission {
   /**
    * Asks for work on an envelope.
    *
-   * @param link.buckets - From `forLink` or `forAuthenticatedLink`.
    * @param sender - The name it claims, when that is in the clear.
    * @param isKnown - Whether the node has ever had something authentic from that name.
    * @returns What was taken; `undefined` when it is refused, and then nothing was.
    */
-  ask(
-    work: AdmissionWork,
-    link: { readonly buckets: Buckets; readonly isAuthenticated: boolean; readonly source: string },
-    sender: PeerId | undefined,
-    isKnown: boolean,
-    now: Millis,
-  ): Grant | undefined {
-    const asked = [link.buckets[work]];
-    if (!link.isAuthenticated) {
-      const source = this.#source(link.source, now);
+  ask(work: AdmissionWork, asker: Asker, sender: PeerId | undefined, isKnown: boolean, now: Millis): Grant | undefined {
+    const asked = [asker.buckets[work]];
+    if (!asker.isAuthenticated) {
+      const source = this.#source(asker.source, now);
       asked.push(source.buckets[work]);
       const isProven = now - source.provenAt < provenMs;
       if (isKnown && sender !== undefined && !isProven) asked.push(this.#named(sender, now)[work]);
@@ -153,7 +154,7 @@ export class Admission {
       }
     }
     for (const bucket of asked) bucket.take();
-    return { buckets: asked, source: link.source };
+    return { buckets: asked, source: asker.source };
   }
 
   /** The envelope was an authentic offer or acceptance: it costs its source nothing. */

@@ -105,6 +105,10 @@ export interface NodeStats {
   readonly waitingSends: number;
 }
 
+export interface LookUpRequest {
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface DiscoverRequest {
   readonly signal?: AbortSignal | undefined;
   /** Default 16. */
@@ -208,6 +212,13 @@ export interface EgtpNode extends AsyncDisposable {
    * @throws {@link WireError} when it is not a valid record.
    */
   learn(record: Uint8Array): PeerId;
+  /**
+   * The contact record of a peer: the newest that is known, else what the lookup finds.
+   *
+   * @returns Signed and verified; `undefined` when nobody knows one. Rejects with what the lookup rejects with, and with
+   *   {@link WireError} when that is not a valid record of this peer.
+   */
+  lookUp(peer: PeerId, options?: LookUpRequest): Promise<Uint8Array | undefined>;
   /**
    * Asks the lookup for peers that offer a service, such as "relay". Their records are verified and kept.
    *

@@ -31,12 +31,21 @@ export class ContactBook {
 
   /** The newest valid record of a peer. One that is out of date is forgotten. */
   get(peer: PeerId, now: Millis): ContactRecord | undefined {
+    return this.#find(peer, now)?.record;
+  }
+
+  /** The same as it was signed. Borrowed. */
+  bytes(peer: PeerId, now: Millis): Uint8Array | undefined {
+    return this.#find(peer, now)?.bytes;
+  }
+
+  #find(peer: PeerId, now: Millis): Entry | undefined {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return undefined;
     this.#entries.delete(peer);
     if (now >= entry.record.issued + entry.record.ttl) return undefined;
     this.#entries.set(peer, entry);
-    return entry.record;
+    return entry;
   }
 
   /**

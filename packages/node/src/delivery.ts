@@ -43,6 +43,7 @@ export type { Delivered, Received } from "./delivery/inbox.ts";
 export type { Incoming, Verdict } from "./delivery/incoming.ts";
 export type { DeliverySink } from "./delivery/ledger.ts";
 export { type DeliveryLimits, defaultDeliveryLimits, maxTypeNames, windowSize } from "./delivery/limits.ts";
+export { Mail } from "./delivery/mail.ts";
 export { type MessageId, messageIdOf } from "./delivery/message-id.ts";
 export type { DeliveryCarrier } from "./delivery/outbox.ts";
 export type { Outcome, RejectReason, StrategyFailure } from "./delivery/outcome.ts";
@@ -234,7 +235,11 @@ export class Delivery {
   receive(peer: PeerId, opened: Delivered, now: Millis): Received {
     const conversation = this.#conversation(peer, now);
     // Not receipted, so the peer sends it again later.
-    if (conversation === undefined) return { unplaced: false, fault: undefined };
+    if (conversation === undefined) {
+      opened.mail?.refuse();
+      opened.mail?.release();
+      return { unplaced: false, fault: undefined };
+    }
     conversation.isFresh = true;
     const outer = this.#reading;
     const reader = outer === undefined ? this.#reader : new FrameReader(opened.frames);

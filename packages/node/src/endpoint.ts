@@ -20,7 +20,7 @@ import {
   type PeerId,
   WireError,
 } from "@egtp/wire";
-import type { Delivery, StrategyFailure, Wants } from "./delivery.ts";
+import type { Delivery, Mail, StrategyFailure, Wants } from "./delivery.ts";
 
 /** What an envelope that came in turned out to be. */
 export type Received =
@@ -78,6 +78,9 @@ const linkRoom = maxContactRecordBytes + 4 + 9 * 9;
 const maxResponses = 8;
 const wantsNothing: Wants = { any: false, application: false, establishedOnly: false };
 
+/** What was opened, and the mail it was. */
+type OpenedMail = Opened & { readonly mail?: Mail };
+
 interface Knock {
   nextAt: Millis;
   intervalMs: Millis;
@@ -89,7 +92,7 @@ export class Endpoint {
   readonly maps: SessionMaps;
 
   /** Envelopes that wait for a commit. Bounded by `maxHeldEnvelopes` for each peer that is waited for. */
-  readonly #held = new Map<PeerId, Opened[]>();
+  readonly #held = new Map<PeerId, OpenedMail[]>();
   /** Peers who have messages that need an established session, and none. Bounded by delivery's conversations. */
   readonly #knocks = new Map<PeerId, Knock>();
   /** Peers to whom something can leave now that could not before. */
@@ -118,20 +121,29 @@ export class Endpoint {
    *
    * @param bytes - Exactly one envelope. Borrowed.
    * @param admit - Asked before anything is spent on an envelope of no known session.
+   * @param mail - When it came out of a mailbox: settled once that may forget it.
    */
-  receive(bytes: Uint8Array, now: Millis, admit?: Admit): Received {
+  receive(bytes: Uint8Array, now: Millis, admit?: Admit, mail?: Mail): Received {
     const result = this.mesgen.open(bytes, now, admit);
-    if (result.kind === "dropped") return result;
+    if (result.kind === "dropped") {
+      // Refused for want of time; in all other cases it will never be of use.
+      if (result.reason === "refused") mail?.refuse();
+      mail?.release();
+      return result;
+    }
     const { peer } = result;
     if (result.lost.length > 0) this.delivery.carrierLost(peer, result.lost, now);
-    if (result.kind === "unreadable") return { kind: "unreadable", peer, lost: result.lost };
+    if (result.kind === "unreadable") {
+      mail?.release();
+      return { kind: "unreadable", peer, lost: result.lost };
+    }
     if (result.restarted) this.delivery.peerRestarted(peer, now);
 
     let challenge: Uint8Array | undefined;
     let response: Uint8Array | undefined;
     let contactRecord: Uint8Array | undefined;
     let fault: WireError | undefined;
-    let opened = result;
+    let opened: OpenedMail = mail === undefined ? result : { ...result, mail };
     if (isLinkFrame(result.frames[0])) {
       const reader = this.#reader;
       reader.reset(result.frames);
@@ -147,13 +159,14 @@ export class Endpoint {
         if (!(error instanceof WireError)) throw error;
         fault = error;
       }
-      opened = { ...result, frames: result.frames.subarray(reader.offset) };
+      opened = { ...opened, frames: result.frames.subarray(reader.offset) };
     }
 
     const commit = result.mustCommit ? this.maps.commit() : undefined;
     const held = this.#held.get(peer);
     if (held !== undefined) {
       if (held.length < maxHeldEnvelopes) held.push(opened);
+      else giveBack(opened);
     } else if (commit !== undefined) {
       this.#held.set(peer, [opened]);
     } else {
@@ -182,17 +195,18 @@ export class Endpoint {
 
   /** Forgets what waited for a commit that has failed: it was never receipted, so the peer sends it again. */
   discard(peer: PeerId): void {
+    for (const opened of this.#held.get(peer) ?? []) giveBack(opened);
     this.#held.delete(peer);
   }
 
-  #hand(opened: Opened, now: Millis): WireError | undefined {
+  #hand(opened: OpenedMail, now: Millis): WireError | undefined {
     const { peer } = opened;
     let fault: WireError | undefined;
     if (opened.frames.length > 0) {
       const received = this.delivery.receive(peer, opened, now);
       if (received.unplaced) this.mesgen.reject(peer, opened.carrier, now);
       fault = received.fault;
-    }
+    } else opened.mail?.release();
     if (!opened.early) this.#knocks.delete(peer);
     if (this.delivery.wants(peer, now).any) this.#ready.add(peer);
     return fault;
@@ -340,6 +354,12 @@ export class Endpoint {
   unreachable(peer: PeerId, reasons: readonly StrategyFailure[], now: Millis): void {
     this.delivery.unreachable(peer, reasons, now);
   }
+}
+
+/** It is as if it had been lost on its way. */
+function giveBack({ mail }: OpenedMail): void {
+  mail?.refuse();
+  mail?.release();
 }
 
 /** For an answer that nobody here asked for: whoever claimed an ID that nothing can be sealed for gets none. */

@@ -17,6 +17,7 @@ export type {
   EgtpNode,
   Handler,
   LinkState,
+  LookUpRequest,
   NodeStats,
   ReceivedMessage,
   RequestOptions,

@@ -21,6 +21,7 @@ import type {
   EgtpNode,
   Handler,
   LinkState,
+  LookUpRequest,
   NodeStats,
   RequestOptions,
   SendOptions,
@@ -65,6 +66,7 @@ type AnyType = MessageType<unknown, unknown, unknown, unknown>;
 class RunningNode implements EgtpNode {
   readonly peerId: PeerId;
   readonly epoch: Epoch;
+  readonly #options: NodeOptions;
   readonly #limits: NodeLimits;
   readonly #schedule: NodeSchedule;
   readonly #transports: readonly Transport[];
@@ -96,9 +98,10 @@ class RunningNode implements EgtpNode {
     const crypto: CryptoProvider = options.crypto ?? defaultCryptoProvider;
     this.#schedule = options.schedule ?? systemSchedule();
     this.#limits = nodeLimits(limits.node);
-    this.#transports = options.transports ?? [];
-    this.#lookup = lookup;
+    this.#options = options;
     this.#parts = options.parts ?? [];
+    this.#transports = [...(options.transports ?? []), ...this.#parts.flatMap(({ transport }) => transport ?? [])];
+    this.#lookup = lookup;
     this.peerId = identity.peer;
     const now = this.#schedule.now();
     this.#maps = SessionMaps.open(options.sessions ?? forgetfulSessionStore, {
@@ -183,7 +186,11 @@ class RunningNode implements EgtpNode {
     this.#state = "running";
     try {
       for (const transport of this.#transports) {
-        const served = await transport.serve({ peer: this.peerId }, (link) => this.#router.accept(link, transport));
+        const served = await transport.serve(
+          { peer: this.peerId },
+          (link) => this.#router.accept(link, transport),
+          (envelope, source) => this.#router.takeMail(envelope, source),
+        );
         this.#served.push(served);
         this.#checkRunning();
       }
@@ -192,8 +199,8 @@ class RunningNode implements EgtpNode {
       await this.#lookup?.start?.(this);
       for (const part of this.#parts) {
         this.#checkRunning();
-        await part.start(this);
         this.#startedParts.unshift(part);
+        await part.start(this, this.#options);
       }
       this.#checkRunning();
     } catch (error) {
@@ -343,6 +350,15 @@ class RunningNode implements EgtpNode {
     const { id } = this.#book.learn(record, undefined, this.#schedule.now());
     this.#router.retry(id);
     return id;
+  }
+
+  async lookUp(peer: PeerId, { signal }: LookUpRequest = {}): Promise<Uint8Array | undefined> {
+    const id = parsePeerId(peer);
+    const known = this.#book.bytes(id, this.#schedule.now());
+    if (known !== undefined || this.#lookup === undefined) return known;
+    const bytes = await this.#lookup.lookUp(id, { signal: signal ?? AbortSignal.timeout(this.#limits.lookupMs) });
+    if (bytes !== undefined) this.#book.learn(bytes, id, this.#schedule.now());
+    return this.#book.bytes(id, this.#schedule.now());
   }
 
   async discover(

@@ -9,10 +9,16 @@ import type { Lookup } from "./lookup.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import type { Transport } from "./transport.ts";
 
-/** Something that lives with a node and uses it: a relay's client, a service. */
+/** Something that lives with a node and uses it: a relay's client, a service. It belongs to one node. */
 export interface NodePart {
-  /** Called when the node may send and take messages, before its contact record is published. */
-  start(node: EgtpNode): Promise<void>;
+  /** Added to the transports of the node. */
+  readonly transport?: Transport;
+  /**
+   * Called when the node may send and take messages, before its contact record is published.
+   *
+   * @param options - What the node was made from.
+   */
+  start(node: EgtpNode, options: NodeOptions): Promise<void>;
   /** Called while the node may still send. Should take no longer than a round trip. */
   stop(): Promise<void>;
 }
@@ -32,8 +38,8 @@ export interface NodeOptions {
   /** Where sessions survive a restart. Given over: the node closes it. Default: memory, where nothing survives. */
   readonly sessions?: SessionStore;
   /**
-   * What opens and takes links: `tcp()` of `@egtp/node/tcp`, `MemoryNetwork` of `@egtp/node/memory`, a relay's client. One
-   * transport may serve several nodes. Default: none; the node then reaches nobody.
+   * What opens and takes links: `tcp()` of `@egtp/node/tcp`, `MemoryNetwork` of `@egtp/node/memory`. One transport may
+   * serve several nodes. Default: none; the node then reaches nobody.
    */
   readonly transports?: readonly Transport[];
   /** Who knows contact records. Given over: the node closes it. */

@@ -2,7 +2,7 @@
  * What the router remembers of one peer and of one link. Data and small judgements; the router acts on them.
  */
 import type { Millis, PeerId, Strategy } from "@egtp/wire";
-import type { Buckets } from "./admission.ts";
+import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Link, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
@@ -13,7 +13,7 @@ const maxResponses = 4;
 /** How an attempt to reach a peer over a link ended: it answered our challenge, or why not. */
 export type LinkVerdict = "answered" | StrategyFailure;
 
-export class NodeLink {
+export class NodeLink implements Asker {
   readonly link: Link;
   readonly transport: Transport;
   /** How we dialled it. */
@@ -59,6 +59,14 @@ export class NodeLink {
     this.strategy = strategy;
     this.route = route;
     this.buckets = buckets;
+  }
+
+  get isAuthenticated(): boolean {
+    return this.isAnswered;
+  }
+
+  get source(): string {
+    return this.link.source;
   }
 
   /** Whether it leads to the peer by way of a relay, which keeps what it is given: then silence means nothing. */

@@ -28,10 +28,11 @@ import {
   sessionIdBytes,
   toHex,
 } from "@egtp/wire";
-import type { Admission, AdmissionWork, Grant } from "./admission.ts";
+import type { Admission, AdmissionWork, Asker, Grant } from "./admission.ts";
 import type { LinkState } from "./api.ts";
 import { Connector, type ConnectorHost } from "./connector.ts";
 import type { ContactBook } from "./contact-book.ts";
+import { Mail } from "./delivery/mail.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Endpoint, LinkFrames, Received } from "./endpoint.ts";
 import { RouteError } from "./errors.ts";
@@ -78,6 +79,8 @@ const learnAgainMs: Millis = 1_000;
 /** A link that lasted so long was a good one. */
 const steadyMs: Millis = 10_000;
 const farewellReason = 0;
+/** Relays whose mail is counted apart: a node is registered with a few. */
+const maxMailSources = 16;
 /** A rejected list of one entry, the usual answer to an unreadable envelope, with its tag and floor. */
 const usualControlBytes = 2 + 33;
 
@@ -89,8 +92,8 @@ export class Router implements ConnectorHost {
   envelopesOut = 0;
   bytesIn = 0;
   bytesOut = 0;
-  /** The link whose envelope is being opened, and what it was granted. */
-  #asker: NodeLink | undefined;
+  /** Where the envelope that is being opened came from, and what it was granted. */
+  #asker: Asker | undefined;
   #grant: Grant | undefined;
   unreadable = 0;
   readonly drops: Record<string, number> = {};
@@ -106,6 +109,8 @@ export class Router implements ConnectorHost {
 
   readonly #routes = new Map<PeerId, PeerRoute>();
   readonly #links = new Set<NodeLink>();
+  /** By relay; the oldest of `maxMailSources` leaves. */
+  readonly #mailSources = new Map<string, Asker>();
   /** Routes to look at in the next flush. */
   #dirty: PeerRoute[] = [];
   /** Peers that could not be reached, until their next attempt succeeds. */
@@ -393,7 +398,7 @@ export class Router implements ConnectorHost {
     this.bytesIn += linkBytesOf(bytes);
     if (this.#isStoreBroken) {
       // As if lost on the way: it is sent again.
-      this.#drop(link, "store-failed", now);
+      this.#drop(link.source, "store-failed", now);
       link.link.resume();
       return;
     }
@@ -405,21 +410,61 @@ export class Router implements ConnectorHost {
       if (grant !== undefined) this.#options.admission.proved(grant, now);
       this.#opened(link, received, now);
     } else {
-      if (received.kind === "dropped") this.#drop(link, received.reason, now);
-      else this.#couldNotRead(link, received, now);
+      if (received.kind === "dropped") this.#drop(link.source, received.reason, now);
+      else {
+        const route = this.#route(received.peer);
+        if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
+          link.whisperOf = route;
+          route.whisper = link;
+        }
+        this.#couldNotRead(route, received, now);
+      }
       if (!link.isHeard) link.link.resume();
     }
   }
 
   /** Asks the buckets for the envelope that is being opened. */
   readonly #admit = (work: AdmissionWork, sender: PeerId | undefined): boolean => {
-    const link = this.#asker;
-    if (link === undefined) return false;
+    const asker = this.#asker;
+    if (asker === undefined) return false;
     const isKnown = sender !== undefined && this.#endpoint.maps.get(sender)?.theirTag !== undefined;
-    const asker = { buckets: link.buckets, isAuthenticated: link.isAnswered, source: link.link.source };
     this.#grant = this.#options.admission.ask(work, asker, sender, isKnown, this.#schedule.now());
     return this.#grant !== undefined;
   };
+
+  /** An envelope that a relay kept or passed on. Nobody is at its other end: no link is proven by it, and none is asked. */
+  takeMail(bytes: Uint8Array, source: string): Promise<boolean> {
+    if (this.#isStopped || this.#isStoreBroken) return Promise.resolve(false);
+    const now = this.turn();
+    this.envelopesIn += 1;
+    this.bytesIn += linkBytesOf(bytes);
+    this.#asker = this.#mailSource(source, now);
+    this.#grant = undefined;
+    return new Promise((resolve) => {
+      const received = this.#endpoint.receive(bytes, now, this.#admit, new Mail(resolve));
+      const grant = this.#grant as Grant | undefined;
+      if (received.kind === "dropped") this.#drop(source, received.reason, now);
+      else {
+        if (grant !== undefined && received.kind === "opened") this.#options.admission.proved(grant, now);
+        const route = this.#route(received.peer);
+        if (received.kind === "opened") this.#heed(source, route, received, now);
+        else this.#couldNotRead(route, received, now);
+      }
+    });
+  }
+
+  #mailSource(source: string, now: Millis): Asker {
+    let asker = this.#mailSources.get(source);
+    if (asker === undefined) {
+      asker = { buckets: this.#options.admission.forAuthenticatedLink(now), isAuthenticated: false, source };
+      this.#mailSources.set(source, asker);
+      for (const oldest of this.#mailSources.keys()) {
+        if (this.#mailSources.size <= maxMailSources) break;
+        this.#mailSources.delete(oldest);
+      }
+    }
+    return asker;
+  }
 
   #opened(link: NodeLink, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
     const { peer } = opened;
@@ -435,12 +480,17 @@ export class Router implements ConnectorHost {
       // The link that is to answer may not be one of this peer's: then it stays unanswered.
       if (link.route === route) this.#lookAt(route);
     }
-    if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.response !== undefined) this.#heedResponse(link, route, opened.response, now);
-    if (opened.contactRecord !== undefined) this.#learnFrom(link, route, opened.contactRecord, now);
     if (!link.isAnswered) this.#lookAt(route);
-    if (opened.held !== undefined) this.#hold(peer, opened.held);
-    if (opened.fault !== undefined) this.#drop(link, "fault", now);
+    this.#heed(link.source, route, opened, now);
+  }
+
+  /** What an envelope tells of its sender, whatever way it came. */
+  #heed(source: string, route: PeerRoute, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
+    if (opened.lost.length > 0) this.#heedLost(route, now);
+    if (opened.contactRecord !== undefined) this.#learnFrom(source, route, opened.contactRecord, now);
+    if (opened.held !== undefined) this.#hold(route.peer, opened.held);
+    if (opened.fault !== undefined) this.#drop(source, "fault", now);
     this.#tellSession(route, opened, now);
   }
 
@@ -488,34 +538,30 @@ export class Router implements ConnectorHost {
     );
   }
 
-  #learnFrom(link: NodeLink, route: PeerRoute, record: Uint8Array, now: Millis): void {
+  #learnFrom(source: string, route: PeerRoute, record: Uint8Array, now: Millis): void {
     if (now - route.learnedAt < learnAgainMs) return;
     route.learnedAt = now;
     try {
       this.#options.book.learn(record, route.peer, now);
     } catch (error) {
       if (!(error instanceof EgtpError)) throw error;
-      this.#drop(link, "bad-record", now);
+      this.#drop(source, "bad-record", now);
     }
   }
 
   /** An answer is owed. It goes where everything to this peer goes; failing that, to where the question came from. */
-  #couldNotRead(link: NodeLink, { peer, lost }: Extract<Received, { kind: "unreadable" }>, now: Millis): void {
+  #couldNotRead(route: PeerRoute, { lost }: Extract<Received, { kind: "unreadable" }>, now: Millis): void {
+    const { peer } = route;
     this.unreadable += 1;
-    const route = this.#route(peer);
     if (lost.length > 0) this.#heedLost(route, now);
-    if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
-      link.whisperOf = route;
-      route.whisper = link;
-    }
     route.session = "none";
     route.isUrgent = true;
     if (this.#events.wants("session")) this.#events.emit({ kind: "session", at: now, state: "unreadable", peer });
   }
 
-  #drop(link: NodeLink, reason: string, now: Millis): void {
+  #drop(source: string, reason: string, now: Millis): void {
     this.drops[reason] = (this.drops[reason] ?? 0) + 1;
-    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source: link.link.source });
+    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source });
   }
 
   // ---- Sending

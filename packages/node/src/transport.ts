@@ -7,7 +7,8 @@
  *
  * @see docs/spec.md, "Links"
  */
-import type { PeerId, Strategy } from "@egtp/wire";
+import type { EgtpError, Millis, PeerId, Strategy } from "@egtp/wire";
+import type { RejectReason } from "./delivery/outcome.ts";
 
 /** Code that carries envelopes over one medium. */
 export interface Transport {
@@ -23,9 +24,10 @@ export interface Transport {
    * the call succeeds, and no strategies come of it.
    *
    * @param onLink - Called with each link whose dialer named this identity. Call `start` on it.
+   * @param onMail - Called with what others gave a relay for this identity.
    * @throws {@link TransportError} when it cannot listen; `TypeError` when the identity is already served.
    */
-  serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served>;
+  serve(identity: ServedIdentity, onLink: (link: Link) => void, onMail?: TakeMail): Promise<Served>;
 
   /** Whether `dial` can try this strategy. */
   canDial(strategy: Strategy): boolean;
@@ -39,6 +41,17 @@ export interface Transport {
    */
   dial(strategy: Strategy, target: PeerId, options: DialOptions): Promise<Link>;
 }
+
+/**
+ * Takes in an envelope that came by way of a relay, so that nobody is at the other end of it. Envelopes are handed over
+ * in the order of the calls; the next one need not wait for the promise of the one before.
+ *
+ * @param envelope - Given over.
+ * @param source - What limits per source count by: the relay.
+ * @returns Resolves true when all that is in it was handled and will be remembered, or when it is of no more use: the relay
+ *   may forget it. False when it was not taken in: it must be handed over again later.
+ */
+export type TakeMail = (envelope: Uint8Array, source: string) => Promise<boolean>;
 
 /** The part of an identity that a transport needs to know. */
 export interface ServedIdentity {
@@ -127,9 +140,24 @@ export interface LinkHandlers {
   envelope(bytes: Uint8Array): void;
   /** After a `send` that returned false: there is room again. */
   drain(): void;
+  /**
+   * On a link that leads through a relay, told of each envelope as soon as the relay says what became of it.
+   *
+   * @param envelope - The very array that was given to `send`.
+   */
+  fate?(envelope: Uint8Array, fate: EnvelopeFate): void;
   /** The link is gone. Called once, as the last. */
   closed(end: LinkEnd): void;
 }
+
+/** What became of an envelope that was given to a relay. */
+export type EnvelopeFate =
+  /** Its recipient acknowledged it. */
+  | { readonly state: "passed" }
+  /** The relay keeps it for its recipient, until then by our clock. */
+  | { readonly state: "stored"; readonly relay: PeerId; readonly until: Millis }
+  /** The relay did not take it: it is as if it had never left. The link closes after this. */
+  | { readonly state: "refused"; readonly error: EgtpError; readonly reason: RejectReason | undefined };
 
 /** How a link ended. */
 export interface LinkEnd {

@@ -3,6 +3,7 @@
  * what is held grows with what was received and never with what was announced.
  */
 import { type Millis, partBytes } from "@egtp/wire";
+import type { Mail } from "./mail.ts";
 import type { Outgoing } from "./outgoing.ts";
 
 export class Assembly {
@@ -13,6 +14,8 @@ export class Assembly {
   readonly deadlineAt: Millis;
   /** For a reply: the request that it answers. */
   readonly answered: Outgoing | undefined;
+  /** Mail in which its parts came, held until it is whole. At most one for each part. */
+  readonly mail: Mail[] = [];
   readonly #chunks: (Uint8Array | undefined)[] = [];
   #missing: number;
 
@@ -34,6 +37,12 @@ export class Assembly {
     if (this.has(index)) return;
     this.#chunks[index] = part.slice();
     this.#missing--;
+  }
+
+  keep(mail: Mail): void {
+    if (this.mail.at(-1) === mail) return;
+    this.mail.push(mail);
+    mail.hold();
   }
 
   get isComplete(): boolean {

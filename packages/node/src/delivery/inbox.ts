@@ -30,6 +30,7 @@ import {
   receiptEnvelopes,
   rejectionMemoryMs,
 } from "./limits.ts";
+import type { Mail } from "./mail.ts";
 import type { Outbox } from "./outbox.ts";
 import { codeOfReason, type RejectReason } from "./outcome.ts";
 import { type Outgoing, partsOf } from "./outgoing.ts";
@@ -49,6 +50,8 @@ export interface Delivered {
   readonly ourEpoch?: Epoch | undefined;
   /** Given over: handlers get views of it. */
   readonly frames: Uint8Array;
+  /** It came out of a mailbox. */
+  readonly mail?: Mail | undefined;
 }
 
 /** What taking in an envelope came to. */
@@ -65,9 +68,16 @@ interface Rejection {
   readonly code: number;
 }
 
+/** What is committed together. */
+interface Batch {
+  readonly epochs: readonly EpochInbox[];
+  readonly mail: readonly Mail[];
+}
+
 /** Rejections that wait to leave; others are repeated when the peer asks again. */
 const maxRejections = 4_096;
 const noBytes = new Uint8Array(0);
+const noMail: readonly Mail[] = [];
 const fine: Received = { unplaced: false, fault: undefined };
 
 export class Inbox {
@@ -87,7 +97,9 @@ export class Inbox {
   /** With handled marks that are not staged in the maps, */
   #touched: EpochInbox[] = [];
   /** or staged there and not known to be kept, oldest first. */
-  #committing: EpochInbox[][] = [];
+  #committing: Batch[] = [];
+  /** Mail of which something is finished with, as soon as the marks that are not staged yet are kept. */
+  #mail: Mail[] = [];
 
   #rejections: Rejection[] = [];
   /** When what is to be receipted must leave; `Infinity` when there is nothing. */
@@ -134,6 +146,7 @@ export class Inbox {
     this.#usedAt = now;
     const arrival: Arrival | undefined =
       inbox === undefined ? undefined : { peer: this.peer, inbox, frames: opened.frames, early: opened.early, at: now };
+    const { mail } = opened;
     const ledger = this.#ledger;
     const outbox = this.#outbox;
     let unplaced = false;
@@ -168,7 +181,7 @@ export class Inbox {
         }
         if (kind === "reply") {
           if (window.has(number)) this.#repeat(inbox, number, false);
-          else this.#takeReply(reader, inbox, opened, now);
+          else this.#takeReply(reader, inbox, opened, mail, now);
           continue;
         }
         if (reader.name !== undefined) bind(inbox, reader.typeNumber, reader.name);
@@ -179,12 +192,16 @@ export class Inbox {
         const type = inbox.types[reader.typeNumber];
         if (type === undefined || (reader.name !== undefined && reader.name !== type)) {
           if (reader.typeNumber >= maxTypeNames) this.#refuse(inbox.epoch, number, "quota");
-          else unplaced = true;
+          else {
+            unplaced = true;
+            mail?.refuse();
+          }
           continue;
         }
         const isPart = reader.partIndex !== undefined;
         let length = reader.bodyEnd - reader.bodyStart;
         let body: Uint8Array | undefined;
+        let carriers: readonly Mail[] = mail === undefined ? noMail : [mail];
         if (reader.totalBytes > ledger.limits.maxMessageBytes) {
           window.place(number);
           this.#reject(inbox, number, 1, "too-large");
@@ -192,12 +209,17 @@ export class Inbox {
           continue;
         }
         if (isPart) {
-          const assembly = this.#takePart(reader, inbox, undefined, now);
+          const assembly = this.#takePart(reader, inbox, undefined, mail, now);
           if (assembly === undefined || !assembly.isComplete) continue;
+          carriers = assembly.mail;
+          for (const each of carriers) each.hold();
           body = this.#complete(inbox, assembly);
           length = body.length;
         } else {
-          if (!inbox.hasPlaceFor(number) || !this.#hasRoom(length, reader.isRequest)) continue;
+          if (!inbox.hasPlaceFor(number) || !this.#hasRoom(length, reader.isRequest)) {
+            mail?.refuse();
+            continue;
+          }
           window.place(number);
         }
         const incoming = new Incoming(
@@ -210,6 +232,7 @@ export class Inbox {
           reader.bodyStart,
           reader.bodyEnd,
           body,
+          carriers,
         );
         const verdict = this.#hand(incoming);
         if (incoming.isDone) settledHere++;
@@ -227,6 +250,7 @@ export class Inbox {
           if (pending === undefined) pending = [incoming];
           else pending.push(incoming);
         } else settledHere++;
+        if (isPart) for (const each of carriers) this.#finish(each);
         continue;
       }
       switch (kind) {
@@ -267,6 +291,7 @@ export class Inbox {
         this.#schedule(now);
       }
     }
+    if (mail !== undefined) this.#finish(mail);
     return unplaced || fault !== undefined ? { unplaced, fault } : fine;
   }
 
@@ -317,7 +342,8 @@ export class Inbox {
     const { maps } = this.#ledger;
     const batch = this.#touched;
     this.#touched = [];
-    this.#committing = [...this.#committing, batch];
+    this.#committing = [...this.#committing, { epochs: batch, mail: this.#mail }];
+    if (this.#mail.length > 0) this.#mail = [];
     for (const inbox of batch) {
       if (inbox.isDirty) {
         // The counterparty may have left the maps meanwhile; its marks are still good.
@@ -333,8 +359,10 @@ export class Inbox {
 
   /** The oldest marks that were staged are kept: now they may be receipted. */
   committed(now: Millis): void {
-    for (const inbox of this.#committing[0] ?? []) inbox.committed();
+    const { epochs, mail } = this.#committing[0]!;
+    for (const inbox of epochs) inbox.committed();
     this.#committing = this.#committing.slice(1);
+    for (const each of mail) each.release();
     this.#schedule(now);
   }
 
@@ -543,6 +571,7 @@ export class Inbox {
     inbox.held++;
     this.#reserve(incoming.bodyLength);
     addRange(inbox.receivedNews, incoming.number, incoming.number + incoming.parts);
+    for (const mail of incoming.mail) mail.hold();
   }
 
   #release(incoming: Incoming): void {
@@ -550,6 +579,13 @@ export class Inbox {
     incoming.isHeld = false;
     incoming.arrival.inbox.held--;
     this.#reserve(-incoming.bodyLength, -1);
+    for (const mail of incoming.mail) this.#finish(mail);
+  }
+
+  /** Something of it is finished with. What marks were made must be kept before the mailbox forgets it. */
+  #finish(mail: Mail): void {
+    if (this.#touched.length > 0) this.#mail.push(mail);
+    else mail.release();
   }
 
   #reserve(bytes: number, messages = 1): void {
@@ -560,7 +596,7 @@ export class Inbox {
 
   // ---- Replies and parts.
 
-  #takeReply(reader: FrameReader, inbox: EpochInbox, opened: Delivered, now: Millis): void {
+  #takeReply(reader: FrameReader, inbox: EpochInbox, opened: Delivered, mail: Mail | undefined, now: Millis): void {
     const outbox = this.#outbox;
     const { number, requestNumber } = reader;
     const epoch = reader.epoch ?? opened.ourEpoch;
@@ -575,13 +611,16 @@ export class Inbox {
       return;
     }
     if (request !== undefined && reader.partIndex !== undefined) {
-      const assembly = this.#takePart(reader, inbox, request, now);
+      const assembly = this.#takePart(reader, inbox, request, mail, now);
       if (assembly === undefined || !assembly.isComplete) return;
       body = this.#complete(inbox, assembly);
       first = assembly.number;
       end = first + assembly.parts;
     } else {
-      if (!inbox.hasPlaceFor(number)) return;
+      if (!inbox.hasPlaceFor(number)) {
+        mail?.refuse();
+        return;
+      }
       inbox.window.place(number);
       // Parts that came while it was awaited are of no use any more.
       const begun = inbox.assemblies?.get(reader.firstNumber);
@@ -597,15 +636,26 @@ export class Inbox {
   }
 
   /** @returns What is there of the message; `undefined` when there is no room for it, or the part makes no sense. */
-  #takePart(reader: FrameReader, inbox: EpochInbox, answered: Outgoing | undefined, now: Millis): Assembly | undefined {
+  #takePart(
+    reader: FrameReader,
+    inbox: EpochInbox,
+    answered: Outgoing | undefined,
+    mail: Mail | undefined,
+    now: Millis,
+  ): Assembly | undefined {
     const { number, firstNumber, totalBytes } = reader;
-    if (!inbox.hasPlaceFor(number) || firstNumber < inbox.window.watermark) return undefined;
+    if (firstNumber < inbox.window.watermark) return undefined;
+    if (!inbox.hasPlaceFor(number)) {
+      mail?.refuse();
+      return undefined;
+    }
     inbox.assemblies ??= new Map();
     let assembly = inbox.assemblies.get(firstNumber);
     if (assembly === undefined) {
       const isRequest = reader.kind === "message" && reader.isRequest;
       if (!this.#hasRoom(totalBytes, isRequest) && !this.#makeRoom(inbox, totalBytes, isRequest)) {
         if (inbox.assemblies.size === 0) inbox.assemblies = undefined;
+        mail?.refuse();
         return undefined;
       }
       const remaining = reader.kind === "message" ? (reader.remainingMs ?? Infinity) : Infinity;
@@ -619,6 +669,7 @@ export class Inbox {
       return undefined;
     }
     assembly.add(reader.partIndex!, reader.body);
+    if (mail !== undefined) assembly.keep(mail);
     inbox.window.place(number);
     addRange(inbox.receivedNews, number, number + 1);
     return assembly;
@@ -634,10 +685,12 @@ export class Inbox {
     inbox.assemblies!.delete(assembly.number);
     if (inbox.assemblies!.size === 0) inbox.assemblies = undefined;
     this.#reserve(-assembly.totalBytes, -1);
+    for (const mail of assembly.mail) this.#finish(mail);
   }
 
   /** Forgets a message in parts as if none had come; a probe of its sender will notice. */
   #giveUp(inbox: EpochInbox, assembly: Assembly): void {
+    for (const mail of assembly.mail) mail.refuse();
     this.#forget(inbox, assembly);
     const { number, parts } = assembly;
     inbox.receivedNews = subtractRanges(inbox.receivedNews, [number, number + parts]);

@@ -1,6 +1,7 @@
 /** One message that was received, as the sink gets it. */
 import type { Epoch, Millis, PeerId } from "@egtp/wire";
 import type { EpochInbox } from "./epoch-inbox.ts";
+import type { Mail } from "./mail.ts";
 import { type MessageId, messageIdOf } from "./message-id.ts";
 
 /** What the messages of one envelope have in common. */
@@ -39,6 +40,8 @@ export class Incoming {
   bodyEnd: number;
   /** The body apart from the envelope: put together from parts, or copied because it must wait. */
   ownBody: Uint8Array | undefined;
+  /** The envelopes from mailboxes that it came in. */
+  readonly mail: readonly Mail[];
   readonly remainingMs: Millis;
   /** It counts among those held until it is handled. */
   isHeld = false;
@@ -57,6 +60,7 @@ export class Incoming {
     bodyStart: number,
     bodyEnd: number,
     ownBody: Uint8Array | undefined,
+    mail: readonly Mail[],
   ) {
     this.arrival = arrival;
     this.number = number;
@@ -67,6 +71,7 @@ export class Incoming {
     this.bodyStart = bodyStart;
     this.bodyEnd = bodyEnd;
     this.ownBody = ownBody;
+    this.mail = mail;
   }
 
   get peer(): PeerId {
