@@ -1,0 +1,3 @@
+/** The public names of @egtp/relay. */
+export { RelayError, type RelayErrorCode } from "./errors.ts";
+export type { PublishedLimits, Refusal } from "./protocol.ts";
