@@ -39,9 +39,12 @@ const wireHints = {
     "A frame breaks a rule of its kind: drop the envelope, its sender does not keep to the protocol.",
   EGTP_WIRE_BAD_BODY: "Not a value that a message body can hold: see docs/body-values.md, or send raw bytes.",
   EGTP_WIRE_BAD_RECORD: "Not a contact record of version 1: drop it and ask another directory.",
-  EGTP_WIRE_BAD_SIGNATURE: "The peer named in the record did not sign it: drop it and ask another directory.",
-  EGTP_WIRE_EXPIRED: "The record is no longer valid: look the peer up again; if it is your own, publish a new one.",
-  EGTP_WIRE_NOT_YET_VALID: "The record is from the future: check the clocks of both machines.",
+  EGTP_WIRE_BAD_BOOT_PAGE: "Not a boot page of version 1: check the URL, and what the web server hands out under it.",
+  EGTP_WIRE_BAD_SIGNATURE:
+    "The peer that it names did not sign it: drop it and ask another directory, or load another page.",
+  EGTP_WIRE_EXPIRED:
+    "It is no longer valid: look the peer up again, or load the page again; if it is your own, publish a new one.",
+  EGTP_WIRE_NOT_YET_VALID: "It is from the future: check the clocks of both machines.",
 } as const;
 
 /** Every code a {@link WireError} can carry. The README says what each means. */

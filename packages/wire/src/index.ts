@@ -1,5 +1,6 @@
 /** The public names of @egtp/wire. */
 export { decodeBody, encodeBody } from "./body.ts";
+export { type BootPage, signBootPage, verifyBootPage } from "./boot-page.ts";
 export {
   ByteReader,
   ByteWriter,

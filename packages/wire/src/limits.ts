@@ -100,3 +100,12 @@ export const maxServices = 16;
 
 /** Bytes of UTF-8 in a service's name. */
 export const maxServiceNameBytes = 32;
+
+/** Bytes of a boot page as text: some fifty of the longest records, and little enough to read unasked. */
+export const maxBootPageBytes = 65_536;
+
+/** Records in one boot page: more than the bytes have room for, so it only bounds the work of reading a false one. */
+export const maxBootPageRecords = 256;
+
+/** How long a boot page may be valid, 30 days: none of the records in it can be valid any longer. */
+export const maxBootPageLifeMs: Millis = maxContactRecordTtlMs;

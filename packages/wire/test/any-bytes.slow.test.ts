@@ -11,6 +11,7 @@ import {
   parsePeerId,
   peerIdFromBytes,
   toHex,
+  verifyBootPage,
   verifyContactRecord,
 } from "../src/index.ts";
 import { anyRun, plainRun, writeRun } from "./frame-arbitrary.ts";
@@ -60,11 +61,12 @@ describe("any bytes give a value or a WireError", () => {
     );
   });
 
-  it("envelopes, records, peer IDs, streams", () => {
+  it("envelopes, records, boot pages, peer IDs, streams", () => {
     fc.assert(
       fc.property(anyBytes, fc.constantFrom("", "1100", "1201", "1300"), (bytes, start) => {
         valueOrWireError(() => decodeEnvelope(concatBytes(fromHex(start), bytes)));
         expect(valueOrWireError(() => verifyContactRecord(bytes, 0))).toBeUndefined();
+        expect(valueOrWireError(() => verifyBootPage(bytes, 0))).toBeUndefined();
         const splitter = new EnvelopeSplitter();
         valueOrWireError(() => splitter.push(bytes));
         valueOrWireError(() => splitter.push(bytes));

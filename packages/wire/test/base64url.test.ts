@@ -1,0 +1,29 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fromBase64Url, toBase64Url } from "../src/base64url.ts";
+
+describe("base64url", () => {
+  it("writes as the standard library of Node.js does, and reads it back", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+        const text = toBase64Url(bytes);
+        expect(text).toBe(Buffer.from(bytes).toString("base64url"));
+        expect(fromBase64Url(text)).toEqual(bytes);
+      }),
+    );
+  });
+
+  it("reads no text but the one that it writes", () => {
+    const anyText = fc.string({ unit: fc.constantFrom(..."AQgwZz09-_+/= \né") });
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const bytes = fromBase64Url(text);
+        if (bytes !== undefined) expect(toBase64Url(bytes)).toBe(text);
+      }),
+      { numRuns: 2_000 },
+    );
+    for (const text of ["A", "AB", "AAB", "AA==", "AA\n", "A+", "A/", "é", "AAAAA"]) {
+      expect(fromBase64Url(text), text).toBeUndefined();
+    }
+  });
+});
