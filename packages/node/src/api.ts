@@ -3,7 +3,7 @@
  */
 import type { Epoch, MessageType, Millis, PeerId, SessionId, Strategy } from "@egtp/wire";
 import type { MessageId } from "./delivery/message-id.ts";
-import type { RejectReason, StrategyFailure } from "./delivery/outcome.ts";
+import type { RejectReason, Stored, StrategyFailure } from "./delivery/outcome.ts";
 import type { EventOptions, NodeEvent } from "./events.ts";
 import type { Link } from "./transport.ts";
 
@@ -11,8 +11,8 @@ import type { Link } from "./transport.ts";
 export type SendOutcome =
   /** The peer's handler returned, or its promise resolved. */
   | { readonly state: "delivered" }
-  /** A relay keeps it for the peer until then. */
-  | { readonly state: "stored"; readonly relay: PeerId; readonly until: Millis }
+  /** A relay keeps it for the peer until then. How it ends at last is an event with this message ID. */
+  | (Stored & { readonly messageId: MessageId })
   /** The peer would not, or could not, handle it. It will not be sent again. */
   | { readonly state: "rejected"; readonly reason: RejectReason }
   /** It left, and its deadline passed, or the node was stopped, while nothing was known of it. It may have been handled. */
@@ -21,8 +21,16 @@ export type SendOutcome =
   | { readonly state: "unreachable"; readonly reasons: readonly StrategyFailure[] };
 
 export interface SendOptions {
-  /** Until when it may be handled, from now. Default: `limits.delivery.defaultDeadlineMs`, one minute. */
+  /**
+   * Until when it may be handled, from now. Default: `limits.delivery.defaultDeadlineMs`, one minute, or as long as a relay
+   * keeps it once one has it.
+   */
   readonly timeoutMs?: Millis | undefined;
+  /**
+   * From then on it settles as `stored` when a relay keeps it. It stays on its way: a later delivery is an event.
+   * Default: `limits.node.softTimeoutMs`, one second.
+   */
+  readonly softTimeoutMs?: Millis | undefined;
   /** Gives it up: the promise rejects with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -37,7 +45,7 @@ export interface SendOptions {
   readonly prompt?: boolean | undefined;
 }
 
-export interface RequestOptions extends Omit<SendOptions, "timeoutMs" | "prompt"> {
+export interface RequestOptions extends Omit<SendOptions, "timeoutMs" | "softTimeoutMs" | "prompt"> {
   /** The hard timeout, default `limits.node.requestTimeoutMs`, 30 seconds: the promise rejects with `TimeoutError`. */
   readonly timeoutMs?: Millis | undefined;
   /** After this time without a reply, `onSoftTimeout` is called once. */
@@ -87,6 +95,8 @@ export interface NodeStats {
   readonly messagesIn: number;
   readonly messagesOut: number;
   readonly delivered: number;
+  /** Settled as stored; those of them that were delivered later are counted there, too. */
+  readonly stored: number;
   readonly rejected: number;
   readonly expired: number;
   readonly unreachable: number;

@@ -9,6 +9,7 @@
  */
 import { decodeMessageReply, encodeMessageBody, type MessageType, type Millis, type PeerId } from "@egtp/wire";
 import type { RequestOptions, SendOptions, SendOutcome } from "./api.ts";
+import type { MessageId } from "./delivery/message-id.ts";
 import { neverLeft } from "./delivery/outcome.ts";
 import type { Delivery, Draft, Outcome, Outgoing, StrategyFailure } from "./delivery.ts";
 import {
@@ -30,6 +31,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export interface CallsOptions {
   readonly limits: NodeLimits;
   readonly defaultDeadlineMs: Millis;
+  readonly maxOutboxAgeMs: Millis;
+  /** The ID of one of our messages, by its number. */
+  readonly messageId: (number: number) => MessageId;
   readonly events: EventHub;
   readonly schedule: NodeSchedule;
   /** The time of this turn; what was brought about leaves at its end. */
@@ -112,6 +116,7 @@ const messageShare = 64;
 export class Calls {
   messagesOut = 0;
   delivered = 0;
+  stored = 0;
   rejected = 0;
   expired = 0;
   unreachable = 0;
@@ -125,6 +130,10 @@ export class Calls {
   #waitingBytes = 0;
   /** No message that waits has an earlier deadline. */
   #expiryAt: Millis = Infinity;
+  /** Messages in mailboxes whose senders still hope for more. Bounded by the outbox. */
+  #soft: Outgoing[] = [];
+  /** None of them is content before. */
+  #softAt: Millis = Infinity;
   #isStopping = false;
   /** What was sent in this turn, with a share for each message. */
   #turnBytes = 0;
@@ -138,6 +147,8 @@ export class Calls {
     prompt: true,
     failFast: true,
     deadlineAt: 0,
+    storedDeadlineAt: 0,
+    softAt: 0,
     context: undefined,
   };
 
@@ -179,6 +190,8 @@ export class Calls {
     draft.prompt = options?.prompt ?? true;
     draft.failFast = options?.failFast ?? true;
     draft.deadlineAt = now + timeoutMs;
+    draft.storedDeadlineAt = options?.timeoutMs === undefined ? now + this.#options.maxOutboxAgeMs : draft.deadlineAt;
+    draft.softAt = now + (options?.softTimeoutMs ?? this.#limits.softTimeoutMs);
     if (options?.signal === undefined) this.#enqueue(peer, draft, resolve, reject, now);
     else {
       const call = new Call(peer, type, false, timeoutMs, givenResolve, reject);
@@ -213,7 +226,8 @@ export class Calls {
     draft.established = type.established;
     draft.prompt = true;
     draft.failFast = options?.failFast ?? true;
-    draft.deadlineAt = now + timeoutMs;
+    draft.deadlineAt = draft.storedDeadlineAt = now + timeoutMs;
+    draft.softAt = Infinity;
     this.#enqueue(peer, draft, call, call.reject, now);
     const { softTimeoutMs, onSoftTimeout } = options ?? {};
     if (softTimeoutMs !== undefined && onSoftTimeout !== undefined && !call.isOver) {
@@ -327,7 +341,7 @@ export class Calls {
         } catch (error) {
           this.#fail(context, error);
         }
-      } else if (!isOver) this.#settle(context, draft.type, draft.body.length, peer, neverLeft);
+      } else if (!isOver) this.#settle(context, draft.type, draft.body.length, peer, neverLeft, undefined);
       taken += 1;
       this.#waitingSends -= 1;
       this.#waitingBytes -= draft.body.length;
@@ -348,7 +362,8 @@ export class Calls {
         return false;
       }, neverLeft);
     }
-    return this.#expiryAt;
+    if (now >= this.#softAt) this.#content(now);
+    return Math.min(this.#expiryAt, this.#softAt);
   }
 
   /** Nothing can leave for the peer: what waits for room need not wait any longer. */
@@ -366,7 +381,7 @@ export class Calls {
       for (const { draft, context } of taken) {
         this.#waitingSends -= 1;
         this.#waitingBytes -= draft.body.length;
-        this.#settle(context, draft.type, draft.body.length, peer, outcome);
+        this.#settle(context, draft.type, draft.body.length, peer, outcome, undefined);
       }
     }
   }
@@ -376,26 +391,66 @@ export class Calls {
   /** For delivery: a message ended. */
   settled(outgoing: Outgoing, outcome: Outcome): void {
     const { context, type, body, peer } = outgoing;
-    this.#settle(context as Context, type ?? "", body.length, peer, outcome);
+    this.#settle(context as Context, type ?? "", body.length, peer, outcome, outgoing);
   }
 
-  #settle(context: Context, type: string, bytes: number, peer: PeerId, outcome: Outcome): void {
-    switch (outcome.state) {
+  /** For delivery: a mailbox has it. Whoever sent it waits for more until the soft timeout. */
+  keptByRelay(outgoing: Outgoing): void {
+    if (outgoing.isRequest) return;
+    this.#soft.push(outgoing);
+    this.#softAt = Math.min(this.#softAt, outgoing.softAt);
+    // Soon enough, and many at once.
+    this.#options.turn();
+  }
+
+  /** Settles as stored what still is, and whose soft timeout has passed. What becomes of it later is an event. */
+  #content(now: Millis): void {
+    const soft = this.#soft;
+    this.#soft = [];
+    this.#softAt = Infinity;
+    for (const outgoing of soft) {
+      const { stored, isDone, context, peer, type, body } = outgoing;
+      if (isDone || stored === undefined) continue;
+      if (now < outgoing.softAt) {
+        this.#soft.push(outgoing);
+        this.#softAt = Math.min(this.#softAt, outgoing.softAt);
+      } else this.#settle(context as Context, type ?? "", body.length, peer, stored, outgoing);
+    }
+  }
+
+  /** @param outgoing - Absent for what never got a number. */
+  #settle(
+    context: Context,
+    type: string,
+    bytes: number,
+    peer: PeerId,
+    ended: Outcome,
+    outgoing: Outgoing | undefined,
+  ): void {
+    let outcome: SendOutcome;
+    switch (ended.state) {
       case "delivered":
         this.delivered += 1;
+        outcome = ended;
         break;
       case "rejected":
         this.rejected += 1;
+        outcome = ended;
+        break;
+      case "stored":
+        this.stored += 1;
+        outcome = { ...ended, messageId: this.#options.messageId(outgoing!.number) };
         break;
       case "expired":
         this.expired += 1;
+        outcome = ended;
         break;
       case "unreachable":
         this.unreachable += 1;
-        if (outcome.reasons.length === 0) outcome = { state: "unreachable", reasons: this.#reasonsFor(peer) };
+        outcome = ended.reasons.length === 0 ? { state: "unreachable", reasons: this.#reasonsFor(peer) } : ended;
         break;
     }
-    if (this.#events.wants("message")) this.#tell(peer, type, bytes, outcome.state);
+    if (this.#events.wants("message")) this.#tell(peer, type, bytes, outcome.state, outgoing);
     if (typeof context === "function") context(outcome);
     else if (context.end()) {
       if (!context.isRequest) context.resolve(outcome as never);
@@ -411,7 +466,7 @@ export class Calls {
     return [{ strategy: "none", error }];
   }
 
-  #errorOf({ peer, type, timeoutMs }: Call, outcome: Outcome): Error {
+  #errorOf({ peer, type, timeoutMs }: Call, outcome: SendOutcome): Error {
     if (outcome.state === "rejected") return new RejectedError(peer, type.name, outcome.reason);
     if (this.#isStopping) return new NodeStoppedError("stopped");
     if (outcome.state === "unreachable") return new UnreachableError(peer, outcome.reasons);
@@ -422,7 +477,9 @@ export class Calls {
   replied(outgoing: Outgoing, body: Uint8Array): void {
     const call = outgoing.context as Call;
     this.delivered += 1;
-    if (this.#events.wants("message")) this.#tell(outgoing.peer, call.type.name, outgoing.body.length, "replied");
+    if (this.#events.wants("message")) {
+      this.#tell(outgoing.peer, call.type.name, outgoing.body.length, "replied", outgoing);
+    }
     if (!call.end()) return;
     if (call.type.reply === undefined) {
       call.resolve(ownBytes(body) as never);
@@ -468,13 +525,20 @@ export class Calls {
     signal.addEventListener("abort", call.onAbort);
   }
 
-  #tell(peer: PeerId, type: string, bytes: number, outcome: Outcome["state"] | "replied"): void {
+  #tell(
+    peer: PeerId,
+    type: string,
+    bytes: number,
+    outcome: Outcome["state"] | "replied",
+    outgoing: Outgoing | undefined,
+  ): void {
     this.#events.emit({
       kind: "message",
       at: this.#options.schedule.now(),
       direction: "out",
       peer,
       type,
+      messageId: outgoing === undefined ? undefined : this.#options.messageId(outgoing.number),
       outcome,
       bytes,
     });

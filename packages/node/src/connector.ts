@@ -162,6 +162,12 @@ export class Connector {
       name,
       strategy,
       begin: (signal) => {
+        const refusal = route.refusals.get(name);
+        if (refusal !== undefined) {
+          if (this.#options.schedule.now() - refusal.at < this.#options.limits.refusedStrategyMs)
+            return Promise.resolve(refusal.failure);
+          route.refusals.delete(name);
+        }
         if (!mayBePrivate && !isRoutable(strategy))
           return failure(name, new TransportError("EGTP_DIAL_FORBIDDEN", name));
         if (transport === undefined) return failure(name, new RouteError("EGTP_NO_TRANSPORT"));

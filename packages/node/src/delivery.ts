@@ -35,8 +35,9 @@ import type { Incoming } from "./delivery/incoming.ts";
 import { type DeliverySink, Ledger } from "./delivery/ledger.ts";
 import { type DeliveryLimits, defaultDeliveryLimits, maxTypeNames, messageSpan } from "./delivery/limits.ts";
 import type { DeliveryCarrier } from "./delivery/outbox.ts";
-import type { RejectReason, StrategyFailure } from "./delivery/outcome.ts";
+import type { RejectReason, Stored, StrategyFailure } from "./delivery/outcome.ts";
 import { type Draft, Outgoing, partsOf } from "./delivery/outgoing.ts";
+import type { Flight } from "./delivery/send-window.ts";
 
 export { DeliveryClosedError, MessageTooLargeError, OutboxFullError, type OutboxScope } from "./delivery/errors.ts";
 export type { Delivered, Received } from "./delivery/inbox.ts";
@@ -46,8 +47,9 @@ export { type DeliveryLimits, defaultDeliveryLimits, maxTypeNames, windowSize } 
 export { Mail } from "./delivery/mail.ts";
 export { type MessageId, messageIdOf } from "./delivery/message-id.ts";
 export type { DeliveryCarrier } from "./delivery/outbox.ts";
-export type { Outcome, RejectReason, StrategyFailure } from "./delivery/outcome.ts";
+export type { Outcome, RejectReason, Stored, StrategyFailure } from "./delivery/outcome.ts";
 export type { Draft, Outgoing } from "./delivery/outgoing.ts";
+export type { Flight } from "./delivery/send-window.ts";
 
 export interface DeliveryOptions {
   /** Of this run, as mesgen's handshakes name it. Random and never used before, or numbers would be taken for old ones. */
@@ -90,6 +92,8 @@ const noBytes = new Uint8Array(0);
 export class Delivery {
   readonly epoch: Epoch;
   readonly limits: DeliveryLimits;
+  /** The envelope that was filled last. */
+  flight: Flight | undefined;
   readonly #ledger: Ledger;
   readonly #sink: DeliverySink;
   /** By peer, in the order in which they are looked at for being forgotten. Bounded by `maxConversations`. */
@@ -146,7 +150,9 @@ export class Delivery {
     }
     const latest = now + limits.maxOutboxAgeMs;
     const asked = draft.deadlineAt ?? now + limits.defaultDeadlineMs;
-    const outgoing = new Outgoing(peer, draft, typeNumber, body, Math.min(asked, latest), 0, undefined);
+    const deadlineAt = Math.min(asked, latest);
+    const storedDeadlineAt = Math.max(deadlineAt, Math.min(draft.storedDeadlineAt ?? asked, latest));
+    const outgoing = new Outgoing(peer, draft, typeNumber, body, deadlineAt, storedDeadlineAt, 0, undefined);
     outbox.add(outgoing);
     if (outgoing.deadlineAt < conversation.wakeAt) this.#deadlines.wake(conversation, outgoing.deadlineAt);
     if (!conversation.isReady) this.#makeReady(conversation);
@@ -209,9 +215,10 @@ export class Delivery {
    *
    * @param carrier - What the envelope travels under.
    * @param writer - With room for at least one part, 16,384 bytes.
+   * @param isRelayed - It is for a relay: one of `passed`, `stored`, `returned` and `lost` will be told of `flight`.
    * @returns Whether anything was written. If not, nothing that waits can travel under this carrier.
    */
-  fill(peer: PeerId, carrier: DeliveryCarrier, writer: FrameWriter, now: Millis): boolean {
+  fill(peer: PeerId, carrier: DeliveryCarrier, writer: FrameWriter, now: Millis, isRelayed = false): boolean {
     const conversation = this.#conversations.get(peer);
     if (conversation === undefined) {
       writer.reset();
@@ -220,9 +227,31 @@ export class Delivery {
     const { outbox, inbox } = conversation;
     writer.reset(outbox.window.base);
     inbox.fill(writer);
-    outbox.fill(carrier, writer, now);
+    this.flight = outbox.fill(carrier, writer, isRelayed, now);
     this.#wake(conversation, now);
     return writer.length > 0;
+  }
+
+  // ---- What became of an envelope that was given to a relay.
+
+  /** The way to the relay broke before it said so: what was in it leaves again. */
+  lost(peer: PeerId, flight: Flight, now: Millis): void {
+    this.#tell(peer, now, ({ outbox }) => outbox.lost(flight));
+  }
+
+  /** Its recipient acknowledged it. */
+  passed(peer: PeerId, flight: Flight, now: Millis): void {
+    this.#tell(peer, now, ({ outbox }) => outbox.passed(flight, now));
+  }
+
+  /** The relay keeps it: until the peer is heard nothing of it is sent again. */
+  stored(peer: PeerId, flight: Flight, stored: Stored, now: Millis): void {
+    this.#tell(peer, now, ({ outbox }) => outbox.stored(flight, stored, now));
+  }
+
+  /** The relay did not take it: what was in it waits again, as if it had not left. */
+  returned(peer: PeerId, flight: Flight, now: Millis): void {
+    this.#tell(peer, now, ({ outbox }) => outbox.returned(flight));
   }
 
   // ---- Receiving.
@@ -291,7 +320,8 @@ export class Delivery {
     conversation.inbox.replied(incoming);
     if (deadlineAt > now && !this.#isClosed) {
       const latest = now + (deadlineAt === Infinity ? limits.defaultDeadlineMs : limits.maxOutboxAgeMs);
-      const reply = new Outgoing(peer, undefined, 0, body, Math.min(deadlineAt, latest), number, epoch);
+      const until = Math.min(deadlineAt, latest);
+      const reply = new Outgoing(peer, undefined, 0, body, until, until, number, epoch);
       this.#ledger.guardedReplies.push(reply);
       conversation.guardedReplies++;
     }
@@ -492,7 +522,7 @@ export class Delivery {
   /** Tells owners what was settled, and who may send again. They may call back; what that settles is told too. */
   #notify(): void {
     if (this.#isNotifying) return;
-    const { finished } = this.#ledger;
+    const { finished, stored } = this.#ledger;
     this.#isNotifying = true;
     try {
       for (let i = 0; i < finished.length; i++) {
@@ -500,9 +530,11 @@ export class Delivery {
         if (outgoing.reply !== undefined) this.#sink.replied(outgoing, outgoing.reply);
         else this.#sink.settled(outgoing, outgoing.outcome!);
       }
+      for (let i = 0; i < stored.length; i++) if (!stored[i]!.isDone) this.#sink.stored(stored[i]!);
       if (this.#starved.size > 0) this.#feed();
     } finally {
       finished.length = 0;
+      stored.length = 0;
       this.#isNotifying = false;
     }
     const { sinkError } = this.#ledger;

@@ -20,7 +20,8 @@ import {
   type PeerId,
   WireError,
 } from "@egtp/wire";
-import type { Delivery, Mail, StrategyFailure, Wants } from "./delivery.ts";
+import type { Delivery, Flight, Mail, StrategyFailure, Wants } from "./delivery.ts";
+import type { EnvelopeFate } from "./transport.ts";
 
 /** What an envelope that came in turned out to be. */
 export type Received =
@@ -90,6 +91,8 @@ export class Endpoint {
   readonly mesgen: Mesgen;
   readonly delivery: Delivery;
   readonly maps: SessionMaps;
+  /** What delivery wrote into the last envelope; `undefined` when that was nothing. */
+  flight: Flight | undefined;
 
   /** Envelopes that wait for a commit. Bounded by `maxHeldEnvelopes` for each peer that is waited for. */
   readonly #held = new Map<PeerId, OpenedMail[]>();
@@ -237,10 +240,18 @@ export class Endpoint {
    * The next envelope for a peer. Call it while there is room on a link, until it returns `undefined`.
    *
    * @param bounds - Absent: a whole envelope, with everything that fits.
+   * @param isRelayed - It is for a relay, so what becomes of it will be told by {@link fate}, under `flight`.
    * @throws `MesgenError` `EGTP_MESGEN_BAD_PEER` when messages wait for an ID that nothing can be sealed for.
    */
-  next(peer: PeerId, now: Millis, link?: LinkFrames, bounds?: EnvelopeBounds): Uint8Array | undefined {
+  next(
+    peer: PeerId,
+    now: Millis,
+    link?: LinkFrames,
+    bounds?: EnvelopeBounds,
+    isRelayed = false,
+  ): Uint8Array | undefined {
     const { mesgen, delivery } = this;
+    this.flight = undefined;
     const wants = bounds?.linkFramesOnly === true ? wantsNothing : delivery.wants(peer, now);
     const linkLength = link === undefined ? 0 : this.#writeLinkFrames(link);
     const owes = mesgen.owes(peer, now);
@@ -254,7 +265,8 @@ export class Endpoint {
     const whole = linkLength === 0 && room === Infinity && carrier.room === maxPlaintextBytes;
     const writer = whole ? this.#wholeWriter : room === Infinity ? this.#shortWriter : this.#boundedWriter(room);
     const start = whole ? 0 : this.#shortStart;
-    if (!wants.any || !delivery.fill(peer, carrier, writer, now)) {
+    if (wants.any && delivery.fill(peer, carrier, writer, now, isRelayed)) this.flight = delivery.flight;
+    else {
       writer.reset();
       const mustKnock = wants.establishedOnly && carrier.early && this.#knock(peer, now);
       if (mustKnock) writer.probe(0, 1);
@@ -263,6 +275,13 @@ export class Endpoint {
     this.#scratch.set(this.#linkScratch.subarray(0, linkLength), start - linkLength);
     const frames = this.#scratch.subarray(start - linkLength, start + writer.length);
     return mesgen.seal(carrier, frames, now);
+  }
+
+  /** What became of an envelope that was given to a relay. */
+  fate(peer: PeerId, flight: Flight, fate: EnvelopeFate, now: Millis): void {
+    if (fate.state === "stored") this.delivery.stored(peer, flight, fate, now);
+    else if (fate.state === "passed") this.delivery.passed(peer, flight, now);
+    else this.delivery.returned(peer, flight, now);
   }
 
   /** A farewell to a peer, if there is a session to end. */

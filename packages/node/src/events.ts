@@ -59,6 +59,9 @@ export type NodeEvent =
       readonly direction: "out";
       readonly peer: PeerId;
       readonly type: string;
+      /** `undefined` for what never got as far as the outbox. */
+      readonly messageId: string | undefined;
+      /** One that was stored ends once more, later. */
       readonly outcome: Outcome["state"] | "replied";
       readonly bytes: number;
     }

@@ -18,6 +18,8 @@ export interface NodeLimits {
   readonly maxTurnBytes: number;
   /** The hard timeout of a request for which none was given. */
   readonly requestTimeoutMs: Millis;
+  /** How long a send for which none was given hopes for more than that a mailbox keeps it: a round trip through a relay. */
+  readonly softTimeoutMs: Millis;
 
   // ---- Routing
   /** Peers about whom the router remembers something; those with nothing going on leave first. */
@@ -30,6 +32,8 @@ export interface NodeLimits {
   readonly silentAfterMs: Millis;
   /** A strategy that failed goes behind the others for so long. */
   readonly failedStrategyMs: Millis;
+  /** A relay that refused something for a peer, because its mailbox is full or it is not registered, is not asked for so long. */
+  readonly refusedStrategyMs: Millis;
   /**
    * What must fail fast is tried at once; when all strategies failed, more of it sent within so long settles with the same
    * reasons, so that a busy program costs ten dials and lookups a second at most. What need not fail fast is tried again
@@ -85,11 +89,13 @@ export const defaultNodeLimits: NodeLimits = {
   maxWaitingBytesTotal: 64 * 1024 * 1024,
   maxTurnBytes: 256 * 1024,
   requestTimeoutMs: 30_000,
+  softTimeoutMs: 1_000,
   maxRoutes: 16_384,
   maxDials: 64,
   nextStrategyAfterMs: 500,
   silentAfterMs: 2_000,
   failedStrategyMs: minuteMs,
+  refusedStrategyMs: 5_000,
   minRetryMs: 100,
   busyRetryMs: 4_000,
   maxRetryMs: minuteMs,

@@ -30,7 +30,7 @@ import type {
 } from "./api.ts";
 import { Calls } from "./calls.ts";
 import { ContactBook } from "./contact-book.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery, messageIdOf } from "./delivery.ts";
 import { Endpoint } from "./endpoint.ts";
 import { NodeStoppedError } from "./errors.ts";
 import { EventHub, type EventOptions, type NodeEvent } from "./events.ts";
@@ -128,6 +128,7 @@ class RunningNode implements EgtpNode {
         deliver: (incoming) => this.#handlers.deliver(incoming),
         settled: (outgoing, outcome) => this.#calls.settled(outgoing, outcome),
         replied: (outgoing, body) => this.#calls.replied(outgoing, body),
+        stored: (outgoing) => this.#calls.keptByRelay(outgoing),
         room: (peer) => this.#calls.room(peer),
       },
       ...(limits.delivery !== undefined && { limits: limits.delivery }),
@@ -136,6 +137,8 @@ class RunningNode implements EgtpNode {
     this.#calls = new Calls({
       limits: this.#limits,
       defaultDeadlineMs: this.#delivery.limits.defaultDeadlineMs,
+      maxOutboxAgeMs: this.#delivery.limits.maxOutboxAgeMs,
+      messageId: (number) => messageIdOf(this.peerId, this.epoch, number),
       events: this.#events,
       schedule: this.#schedule,
       turn,
@@ -421,6 +424,7 @@ class RunningNode implements EgtpNode {
       messagesIn: this.#handlers.messagesIn,
       messagesOut: calls.messagesOut,
       delivered: calls.delivered,
+      stored: calls.stored,
       rejected: calls.rejected,
       expired: calls.expired,
       unreachable: calls.unreachable,

@@ -4,6 +4,7 @@
 import type { Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
+import type { Flight } from "./delivery/send-window.ts";
 import type { Link, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 
@@ -44,6 +45,10 @@ export class NodeLink implements Asker {
   readonly responses: Uint8Array[] = [];
   /** It counts as silent from then on, unless something authentic comes; `Infinity` when nothing is awaited. */
   silentAt: Millis = Infinity;
+  /** Of a link through a relay: envelopes whose fate is not known. Bounded by what the link lets be under way. */
+  readonly flights = new Map<Uint8Array, Flight | undefined>();
+  /** Why the relay refused the last one. */
+  refusal: StrategyFailure | undefined;
   /** Whoever waits for the verdict. */
   onVerdict: ((verdict: LinkVerdict) => void) | undefined;
 
@@ -126,6 +131,8 @@ export class PeerRoute {
   failures: readonly StrategyFailure[] = [];
   /** When strategies failed, by their names. At most those of a record and those introduced. */
   readonly failedAt = new Map<string, Millis>();
+  /** What relays refuse for this peer, by the names of strategies: for a while they are not asked again. */
+  readonly refusals = new Map<string, { readonly at: Millis; readonly failure: StrategyFailure }>();
   /** When the first of the attempts failed that all failed since; `Infinity` when the last one led to an answer. */
   failingSince: Millis = Infinity;
   /** When the last attempt failed. */

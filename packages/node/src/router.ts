@@ -42,7 +42,7 @@ import type { Lookup } from "./lookup.ts";
 import { NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { strategyText } from "./strategy-order.ts";
-import type { Link, LinkEnd, Transport } from "./transport.ts";
+import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 
 /** What the router tells the node. */
@@ -344,6 +344,7 @@ export class Router implements ConnectorHost {
         if (link.route !== undefined) this.#lookAt(link.route);
         this.turn();
       },
+      fate: (envelope, fate) => this.#heedFate(link, envelope, fate),
       closed: (end) => this.#closed(link, end),
     });
   }
@@ -377,6 +378,7 @@ export class Router implements ConnectorHost {
         route.current = undefined;
         this.#endpoint.linkLost(route.peer, now);
       }
+      if (link.isRelayed) this.#relayLost(link, route, end, now);
       // One that breaks soon is opened anew at once; one that breaks soon again and again is not.
       if (now - link.answeredAt >= steadyMs) {
         route.breaks = 0;
@@ -388,6 +390,20 @@ export class Router implements ConnectorHost {
     const error = new RouteError(isWrong ? "EGTP_WRONG_PEER" : "EGTP_NO_ANSWER", { cause: end.error ?? end.reason });
     link.judge({ strategy: nameOf(link), error });
     if (this.#links.size === 0) this.#onLinkless?.();
+  }
+
+  /** A way through a relay ended: others are tried first for a while. */
+  #relayLost(link: NodeLink, route: PeerRoute, end: LinkEnd, now: Millis): void {
+    for (const flight of link.flights.values()) {
+      if (flight !== undefined) this.#endpoint.delivery.lost(route.peer, flight, now);
+    }
+    link.flights.clear();
+    if (end.reason === "closed" && link.refusal === undefined) return;
+    const name = nameOf(link);
+    const failure = link.refusal ?? { strategy: name, error: end.error ?? new RouteError("EGTP_NO_ANSWER") };
+    route.failedAt.set(name, now);
+    if (link.refusal !== undefined) route.refusals.set(name, { at: now, failure });
+    this.failed(route, failure);
   }
 
   // ---- Receiving
@@ -607,7 +623,9 @@ export class Router implements ConnectorHost {
         !link.isRelayed &&
         (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).application);
       const envelope =
-        budget === Infinity ? endpoint.next(peer, now, frames) : this.#smallEnvelope(peer, frames, budget, false, now);
+        budget === Infinity
+          ? endpoint.next(peer, now, frames, undefined, link.isRelayed)
+          : this.#smallEnvelope(peer, frames, budget, false, now);
       if (envelope === undefined) return;
       route.current = link;
       if (asks) this.#ask(link, now, this.#limits.silentAfterMs);
@@ -653,7 +671,19 @@ export class Router implements ConnectorHost {
     }
     this.envelopesOut += 1;
     this.bytesOut += linkBytesOf(envelope);
+    if (link.isRelayed) link.flights.set(envelope, this.#endpoint.flight);
     link.link.send(envelope);
+  }
+
+  /** A relay says what became of an envelope. */
+  #heedFate(link: NodeLink, envelope: Uint8Array, fate: EnvelopeFate): void {
+    const flight = link.flights.get(envelope);
+    const { route } = link;
+    if (route === undefined || !link.flights.delete(envelope)) return;
+    if (fate.state === "refused") {
+      link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
+    }
+    if (flight !== undefined) this.#endpoint.fate(route.peer, flight, fate, this.turn());
   }
 
   /** What the link itself has to say. */

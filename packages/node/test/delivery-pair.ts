@@ -190,6 +190,8 @@ export class Peer {
   #lost = new Set<string>();
   #epochHeard: Epoch | undefined;
   #receiving: Envelope | undefined;
+  /** Told to be in a mailbox, in order. */
+  readonly stored: Outgoing[] = [];
 
   constructor(world: World, number: number, limits: Partial<DeliveryLimits> = {}) {
     this.world = world;
@@ -217,6 +219,7 @@ export class Peer {
         deliver: (incoming) => this.#deliver(incoming),
         settled: (outgoing, outcome) => this.#settled(outgoing, outcome),
         replied: (outgoing, body) => this.#settled(outgoing, { state: "replied", body: body.slice() }),
+        stored: (outgoing) => this.stored.push(outgoing),
         room: () => this.roomCalls++,
       },
     });

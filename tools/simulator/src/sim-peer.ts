@@ -234,6 +234,7 @@ export class SimPeer implements Station {
         }
         this.#settled(outgoing, "delivered");
       },
+      stored: () => {},
       room: () => {},
     };
   }

@@ -15,6 +15,8 @@ export interface DeliverySink {
   settled(outgoing: Outgoing, outcome: Outcome): void;
   /** A request got its reply. The body may be a view of the envelope's plaintext. */
   replied(outgoing: Outgoing, body: Uint8Array): void;
+  /** All of a message that its recipient has not received lies in a mailbox. It goes on as before; see `stored` of it. */
+  stored(outgoing: Outgoing): void;
   /** After the outbox for this peer was full: there is room again, for a while. */
   room(peer: PeerId): void;
 }
@@ -34,6 +36,8 @@ export class Ledger {
 
   /** Settled, and its owner not yet told. */
   readonly finished: Outgoing[] = [];
+  /** Stored, and its owner not yet told. */
+  readonly stored: Outgoing[] = [];
   /** With handled marks that no batch holds yet, */
   touched: Inbox[] = [];
   /** and the replies that prove the handling of their requests, which must not leave before the marks are kept. */

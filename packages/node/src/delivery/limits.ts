@@ -48,6 +48,12 @@ export const minAskMs: Millis = 1_000;
 /** with doubling pauses up to here: a handler may well take minutes. */
 export const maxAskMs: Millis = 300_000;
 
+/**
+ * Messages of up to so many parts leave in the order in which they were sent, among the small ones: an envelope on its way
+ * to a relay has up to 5. Larger ones take turns, so that nothing waits for them.
+ */
+export const orderedParts = 5;
+
 /** Bytes that one timeout sends again: one envelope. */
 export const resendBytes = 60_000;
 

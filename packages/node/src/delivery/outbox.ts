@@ -2,9 +2,9 @@
  * Everything that is on its way to one peer: what to write into the next envelope, what to send again and when, and
  * what a receipt, a rejection or a reply settles.
  *
- * Three lanes take turns, each with one part's worth of bytes: numbers that are due again, small messages in their
- * order, and parts of large messages, of which a few take turns among themselves. So nothing waits for a large message
- * or for a pile of re-sends.
+ * Three lanes take turns, each with one part's worth of bytes: numbers that are due again, messages in their order, and
+ * parts of large messages, of which a few take turns among themselves. So nothing waits for a large message or for a
+ * pile of re-sends.
  *
  * @see docs/spec.md, "Delivery"
  */
@@ -19,7 +19,7 @@ import {
   type ReplyFields,
 } from "@egtp/wire";
 import type { Ledger } from "./ledger.ts";
-import { maxAskMs, messageSpan, minAskMs, resendBytes, windowSize } from "./limits.ts";
+import { maxAskMs, messageSpan, minAskMs, orderedParts, resendBytes, windowSize } from "./limits.ts";
 import {
   delivered,
   expired,
@@ -27,12 +27,24 @@ import {
   type Outcome,
   type RejectReason,
   reasonOfCode,
+  type Stored,
   type StrategyFailure,
 } from "./outcome.ts";
 import { type Outgoing, partsOf } from "./outgoing.ts";
 import { includesNumber } from "./ranges.ts";
 import { RoundTrip } from "./round-trip.ts";
-import { Flight, isDue, isHandled, isMoved, isNamed, isReceived, isResent, isSent, SendWindow } from "./send-window.ts";
+import {
+  Flight,
+  isDue,
+  isHandled,
+  isMoved,
+  isNamed,
+  isReceived,
+  isResent,
+  isSent,
+  isStored,
+  SendWindow,
+} from "./send-window.ts";
 
 /** What the next envelope to a peer travels under, as `Mesgen.carrier` tells it. */
 export interface DeliveryCarrier {
@@ -108,7 +120,7 @@ export class Outbox {
   readonly #ledger: Ledger;
   /** Below it, every number left, was passed over, or belongs to a large message. */
   #nextFresh: number;
-  /** Large messages of which not every part left. */
+  /** Messages of more than `orderedParts` of which not every part left. */
   readonly #streams: Outgoing[] = [];
   #streamTurn = 0;
   #turn = 0;
@@ -122,6 +134,8 @@ export class Outbox {
   #backoff = 0;
   #askAt: Millis = Infinity;
   #asks = 0;
+  /** The peer was heard since a mailbox took the last of them, or since we asked after those in mailboxes. */
+  #isBack = false;
   #probeDue = false;
   #probes: Probe[] = [];
   /** Someone waits for the receipt of what left since the last prompt. */
@@ -180,7 +194,7 @@ export class Outbox {
       this.#ledger.outboxBytes += length;
     }
     this.window.append(outgoing);
-    if (outgoing.parts > 1) this.#streams.push(outgoing);
+    if (outgoing.parts > orderedParts) this.#streams.push(outgoing);
     if (outgoing.deadlineAt < this.#expiryAt) this.#expiryAt = outgoing.deadlineAt;
   }
 
@@ -208,14 +222,18 @@ export class Outbox {
     return this.#probeDue;
   }
 
-  /** Writes what waits, as far as there is room. The writer's base was set to that of the window. */
-  fill(carrier: DeliveryCarrier, writer: FrameWriter, now: Millis): void {
+  /**
+   * Writes what waits, as far as there is room. The writer's base was set to that of the window.
+   *
+   * @returns The envelope, by which the caller may tell what became of it.
+   */
+  fill(carrier: DeliveryCarrier, writer: FrameWriter, isRelayed: boolean, now: Millis): Flight {
     if (carrier.id !== this.#carrier) {
       this.#carrier = carrier.id;
       this.#generation++;
     }
     const { window } = this;
-    const flight = new Flight(++this.#ledger.flights, now, carrier.id, this.#generation);
+    const flight = new Flight(++this.#ledger.flights, now, carrier.id, this.#generation, isRelayed);
     let wroteRequest = false;
     this.#requestsBefore = this.#requestsWritten;
     if (window.due > 0 || window.fresh > 0) wroteRequest = this.#fillMessages(carrier, writer, now, flight);
@@ -226,6 +244,65 @@ export class Outbox {
     if (this.#promptAsked && window.fresh === 0 && window.due === 0) {
       // The reply to a request will be its receipt, and carries the others.
       if (wroteRequest || writer.prompt()) this.#promptAsked = false;
+    }
+    return flight;
+  }
+
+  // ---- What a relay says of an envelope that it was given.
+
+  /** Its recipient acknowledged it, so a receipt is under way. */
+  passed(flight: Flight, now: Millis): void {
+    flight.awaitsFate = false;
+    flight.sentAt = now;
+    const resendAt = now + this.roundTrip.timeout(this.#backoff);
+    if (this.window.inFlight > 0 && resendAt < this.#resendAt) this.#resendAt = resendAt;
+  }
+
+  /** It lies in a mailbox: nothing of it is sent again before the peer is heard, or says that it cannot read it. */
+  stored(flight: Flight, stored: Stored, now: Millis): void {
+    const { window } = this;
+    flight.awaitsFate = false;
+    this.#isBack = false;
+    let last: Outgoing | undefined;
+    for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
+      const at = number & window.mask;
+      const outgoing = window.slots[at];
+      if (outgoing === undefined || window.flights[at] !== flight) continue;
+      window.store(number);
+      if (outgoing !== last) this.#noteStored(outgoing, stored);
+      last = outgoing;
+    }
+    this.#advance(now);
+  }
+
+  #noteStored(outgoing: Outgoing, stored: Stored): void {
+    const { window } = this;
+    if (outgoing.isReply) return;
+    // Of one in parts every part must be there, of which the last is looked at first.
+    for (let number = outgoing.number + outgoing.parts - 1; number >= outgoing.number; number--) {
+      if (window.at(number) === outgoing && (window.flags[number & window.mask]! & isReceived) === 0) return;
+    }
+    outgoing.stored = stored;
+    outgoing.deadlineAt = Math.max(outgoing.deadlineAt, Math.min(outgoing.storedDeadlineAt, stored.until));
+    this.#ledger.stored.push(outgoing);
+  }
+
+  /** The relay did not take it: what is in it waits again, as if it had not left. */
+  returned(flight: Flight): void {
+    const { window } = this;
+    flight.awaitsFate = false;
+    for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
+      if (window.flights[number & window.mask] === flight) window.return(number);
+    }
+  }
+
+  /** Nobody will say what became of it: what is in it leaves again. */
+  lost(flight: Flight): void {
+    const { window } = this;
+    flight.awaitsFate = false;
+    for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
+      const at = number & window.mask;
+      if (window.flights[at] === flight && (window.flags[at]! & isReceived) === 0) window.makeDue(number);
     }
   }
 
@@ -263,7 +340,8 @@ export class Outbox {
   }
 
   afterEnvelope(now: Millis): void {
-    if (!this.#isTold) return;
+    if (this.window.stored > 0) this.#isBack = true;
+    else if (!this.#isTold) return;
     if (this.#sampled !== undefined) this.roundTrip.add(now - this.#sampled.sentAt);
     if (this.#heard) this.#backoff = 0;
     this.#sampled = undefined;
@@ -304,8 +382,12 @@ export class Outbox {
   carrierLost(ids: readonly string[]): void {
     const { window } = this;
     for (let number = window.base; number < window.sentTop; number++) {
-      const flight = window.flights[number & window.mask];
-      if (flight !== undefined && ids.includes(flight.carrier)) window.makeDue(number);
+      const at = number & window.mask;
+      const flight = window.flights[at];
+      if (flight === undefined || !ids.includes(flight.carrier)) continue;
+      // Mail that cannot be read is as good as lost.
+      window.slots[at]!.stored = undefined;
+      window.makeDue(number);
     }
     if (ids.includes(this.#carrier)) this.#carrier = "";
     this.#backoff = 0;
@@ -313,11 +395,13 @@ export class Outbox {
 
   /**
    * The peer forgot what it received and had not handled, our type names, and the replies it owed: a request that it had
-   * handled leaves again, to be told that its reply is lost.
+   * handled leaves again, to be told that its reply is lost. What lies in a mailbox is still there.
    */
   peerRestarted(now: Millis): void {
     const { window } = this;
-    for (let number = window.base; number < window.sentTop; number++) window.makeDue(number);
+    for (let number = window.base; number < window.sentTop; number++) {
+      if ((window.flags[number & window.mask]! & isStored) === 0) window.makeDue(number);
+    }
     this.#carrier = "";
     this.#backoff = 0;
     this.#probes = [];
@@ -327,12 +411,15 @@ export class Outbox {
 
   /** Whether something that never left may have to fail fast. */
   get mustFailFast(): boolean {
-    return this.#failFast > 0 && this.window.fresh + this.window.established > 0;
+    return this.#failFast > 0 && this.window.fresh + this.window.unsent > 0;
   }
 
   unreachable(reasons: readonly StrategyFailure[], now: Millis): void {
     if (!this.mustFailFast) return;
-    const outcome: Outcome = { state: "unreachable", reasons };
+    // A relay that refuses it for the recipient answers in the place of the recipient.
+    const rejected = reasons.find((reason) => reason.rejected !== undefined)?.rejected;
+    const outcome: Outcome =
+      rejected === undefined ? { state: "unreachable", reasons } : { state: "rejected", reason: rejected };
     this.#endWhere((outgoing) => (outgoing.failFast && !this.#hasLeft(outgoing) ? outcome : undefined));
     this.#advance(now);
   }
@@ -347,7 +434,7 @@ export class Outbox {
   }
 
   close(): void {
-    this.#endWhere((outgoing) => (this.#hasLeft(outgoing) ? expired : neverLeft));
+    this.#endWhere((outgoing) => outgoing.stored ?? (this.#hasLeft(outgoing) ? expired : neverLeft));
     this.#advance(0);
   }
 
@@ -358,9 +445,15 @@ export class Outbox {
     if (now >= this.#askAt) {
       this.#probeDue = true;
       this.#asks++;
-      this.#askAt = now + this.#askInterval();
+      this.#isBack = false;
+      this.#askAt = this.#mayAsk ? now + this.#askInterval() : Infinity;
       this.#askForReplies();
     }
+  }
+
+  /** Of what lies in mailboxes there is nothing to ask before the peer is heard: each question would be mail as well. */
+  get #mayAsk(): boolean {
+    return this.#isBack || this.window.unhandled > this.window.stored;
   }
 
   /** Requests that were handled long ago without a reply leave again: their recipient repeats it or knows that it is lost. */
@@ -420,7 +513,7 @@ export class Outbox {
     return fitted;
   }
 
-  /** Small messages that never left, in their order. @returns `false` when the next one does not fit. */
+  /** Messages that never left and are not large, in their order. @returns `false` when the next one does not fit. */
   #fillFresh(carrier: DeliveryCarrier, writer: FrameWriter, now: Millis, flight: Flight): boolean {
     const { window } = this;
     const start = writer.length;
@@ -430,7 +523,7 @@ export class Outbox {
     while (number < end && writer.length - start < partBytes) {
       const outgoing = window.slots[number & window.mask];
       if (outgoing === undefined) number++;
-      else if (outgoing.parts > 1) number = outgoing.number + outgoing.parts;
+      else if (outgoing.parts > orderedParts) number = outgoing.number + outgoing.parts;
       else if (carrier.early && outgoing.established) window.passOver(number++);
       else {
         fitted = this.#write(outgoing, number, carrier, writer, now, flight);
@@ -503,12 +596,13 @@ export class Outbox {
       if (!writer.reply(replyFields)) return false;
     } else {
       const use = this.#typeUse(outgoing.typeNumber);
-      named = use.known !== flight.generation && use.named !== flight.sequence;
+      // What lies in a mailbox may be read by a later run of the peer, which knows no names.
+      named = (use.known !== flight.generation || flight.awaitsFate) && use.named !== flight.sequence;
       messageFields.number = number;
       messageFields.typeNumber = outgoing.typeNumber;
       messageFields.name = named ? outgoing.type : undefined;
-      messageFields.remainingMs =
-        outgoing.deadlineAt === Infinity ? undefined : Math.max(0, Math.ceil(outgoing.deadlineAt - now));
+      const deadlineAt = flight.awaitsFate ? outgoing.storedDeadlineAt : outgoing.deadlineAt;
+      messageFields.remainingMs = deadlineAt === Infinity ? undefined : Math.max(0, Math.ceil(deadlineAt - now));
       messageFields.isRequest = outgoing.isRequest;
       if (!writer.message(messageFields)) return false;
       if (named) use.named = flight.sequence;
@@ -557,7 +651,7 @@ export class Outbox {
     while (number < window.top) {
       const outgoing = window.slots[number & window.mask];
       if (outgoing === undefined) number++;
-      else if (outgoing.parts > 1) number = outgoing.number + outgoing.parts;
+      else if (outgoing.parts > orderedParts) number = outgoing.number + outgoing.parts;
       else break;
     }
     this.#nextFresh = number;
@@ -577,9 +671,13 @@ export class Outbox {
         const at = number & window.mask;
         const outgoing = window.slots[at];
         const flags = window.flags[at]!;
-        if (outgoing === undefined || (flags & (isSent | isReceived)) !== isSent) continue;
-        this.#learn(outgoing, at, flags);
-        window.receive(number);
+        if (outgoing === undefined || (flags & isSent) === 0) continue;
+        if ((flags & isStored) !== 0) window.collect(number);
+        else if ((flags & isReceived) !== 0) continue;
+        else {
+          this.#learn(outgoing, at, flags);
+          window.receive(number);
+        }
         heard = true;
       }
     }
@@ -603,6 +701,7 @@ export class Outbox {
         if (outgoing.isRequest) {
           // Only its reply ends it: if the peer restarts before that came, it must hear so.
           if ((flags & isReceived) === 0) window.receive(number);
+          else if ((flags & isStored) !== 0) window.collect(number);
           window.flags[at]! |= isHandled;
         } else if (outgoing.parts > 1) {
           // The parts of a message are handled together.
@@ -660,6 +759,9 @@ export class Outbox {
     if (window.unhandled === 0) {
       this.#askAt = Infinity;
       this.#asks = 0;
+    } else if (!this.#mayAsk) {
+      this.#askAt = Infinity;
+      this.#asks = 0;
     } else if (this.#askAt === Infinity || window.base > base) {
       this.#asks = 0;
       this.#askAt = now + this.#askInterval();
@@ -707,8 +809,8 @@ export class Outbox {
     for (let number = window.base; number < window.sentTop; number++) {
       const at = number & window.mask;
       if ((window.flags[at]! & (isSent | isReceived | isDue)) !== isSent) continue;
-      const { sentAt } = window.flights[at]!;
-      if (sentAt < oldest) oldest = sentAt;
+      const { sentAt, awaitsFate } = window.flights[at]!;
+      if (!awaitsFate && sentAt < oldest) oldest = sentAt;
     }
     return oldest;
   }
@@ -720,16 +822,21 @@ export class Outbox {
     for (let number = window.base; number < window.sentTop && bytes < resendBytes; number++) {
       const at = number & window.mask;
       if ((window.flags[at]! & (isSent | isReceived | isDue)) !== isSent) continue;
-      if (window.flights[at]!.sentAt > sentBy) continue;
+      const { sentAt, awaitsFate } = window.flights[at]!;
+      if (awaitsFate || sentAt > sentBy) continue;
       bytes += Math.min(window.slots[at]!.body.length, partBytes) + frameOverhead;
       window.makeDue(number);
     }
   }
 
-  #hasLeft(outgoing: Outgoing): boolean {
-    if (outgoing.parts > 1) return outgoing.nextPart > 0;
-    if (this.window.at(outgoing.number) !== outgoing) return true;
-    return (this.window.flags[outgoing.number & this.window.mask]! & isSent) !== 0;
+  /** Whether any of it left. */
+  #hasLeft({ number, parts }: Outgoing): boolean {
+    const { window } = this;
+    for (let part = number; part < number + parts; part++) {
+      if (window.at(part) === undefined) return true;
+      if ((window.flags[part & window.mask]! & isSent) !== 0) return true;
+    }
+    return false;
   }
 
   /** Ends all unsettled messages that are given an outcome. */

@@ -1,4 +1,5 @@
 /** How the sending of a message ends: exactly one of these, once. */
+import type { Millis, PeerId } from "@egtp/wire";
 
 /** Why the peer did not handle a message. */
 export type RejectReason =
@@ -41,12 +42,24 @@ export interface StrategyFailure {
   /** What was tried, as the user would name it: `tcp 192.0.2.1:4000`. */
   readonly strategy: string;
   readonly error: unknown;
+  /** It could be reached that way, and a relay would not take anything for it. */
+  readonly rejected?: RejectReason | undefined;
+}
+
+/** A relay keeps it for its recipient. */
+export interface Stored {
+  readonly state: "stored";
+  readonly relay: PeerId;
+  /** By our clock. */
+  readonly until: Millis;
 }
 
 export type Outcome =
   /** The handler of the peer returned. */
   | { readonly state: "delivered" }
   | { readonly state: "rejected"; readonly reason: RejectReason }
+  /** It lay in a mailbox when delivery was closed. */
+  | Stored
   /** It left, and its deadline passed, or delivery was closed, while nothing was known of it. It may have been handled. */
   | { readonly state: "expired" }
   /** It never left this machine. The reasons are empty when delivery was told none: at the deadline, and when it is closed. */

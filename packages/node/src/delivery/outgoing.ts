@@ -4,7 +4,7 @@
  * What stands under "the core's own" is changed by the core alone.
  */
 import { type Epoch, type Millis, type PeerId, partBytes } from "@egtp/wire";
-import type { Outcome } from "./outcome.ts";
+import type { Outcome, Stored } from "./outcome.ts";
 
 /** What is to be sent. */
 export interface Draft {
@@ -22,6 +22,10 @@ export interface Draft {
   readonly failFast?: boolean | undefined;
   /** By the clock of `now`. Never later than `maxOutboxAgeMs` from now; without one, `defaultDeadlineMs` from now. */
   readonly deadlineAt?: Millis | undefined;
+  /** The deadline once a mailbox keeps it, when that is a later one. */
+  readonly storedDeadlineAt?: Millis | undefined;
+  /** From then on its sender is content with a mailbox; kept for the sender. */
+  readonly softAt?: Millis | undefined;
   /** Whatever the caller wants to find again when it is settled. */
   readonly context?: unknown;
 }
@@ -40,12 +44,17 @@ export class Outgoing {
   readonly established: boolean;
   readonly prompt: boolean;
   readonly failFast: boolean;
-  readonly deadlineAt: Millis;
+  /** Moves to `storedDeadlineAt`, as far as the mailbox keeps it. */
+  deadlineAt: Millis;
+  readonly storedDeadlineAt: Millis;
+  readonly softAt: Millis;
   readonly context: unknown;
   /** Its number in the epoch of the sender, of the first part if there are several; 0 for a reply not yet queued. */
   number = 0;
   /** How it ended; `undefined` as long as it has not, and for a request that was replied to. */
   outcome: Outcome | undefined = undefined;
+  /** All of it that the recipient has not received lies in a mailbox, until then. */
+  stored: Stored | undefined = undefined;
 
   // ---- The core's own.
 
@@ -66,6 +75,7 @@ export class Outgoing {
     typeNumber: number,
     body: Uint8Array,
     deadlineAt: Millis,
+    storedDeadlineAt: Millis,
     requestNumber: number,
     requestEpoch: Epoch | undefined,
   ) {
@@ -77,6 +87,8 @@ export class Outgoing {
     this.prompt = draft?.prompt === true;
     this.failFast = draft?.failFast === true;
     this.deadlineAt = deadlineAt;
+    this.storedDeadlineAt = storedDeadlineAt;
+    this.softAt = draft?.softAt ?? Infinity;
     this.context = draft?.context;
     this.typeNumber = typeNumber;
     this.parts = partsOf(body.length);

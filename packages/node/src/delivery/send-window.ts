@@ -11,17 +11,23 @@ import type { Outgoing } from "./outgoing.ts";
 /** One envelope that left with messages. */
 export class Flight {
   readonly sequence: number;
-  readonly sentAt: Millis;
+  sentAt: Millis;
   /** The session or offer it travelled under, */
   readonly carrier: string;
   /** and how often the carrier had changed by then. */
   readonly generation: number;
+  /** It was given to a relay, which has not said what became of it: until then no timer sends anything of it again. */
+  awaitsFate: boolean;
+  /** All its numbers lie in [from, to). */
+  from = Infinity;
+  to = 0;
 
-  constructor(sequence: number, sentAt: Millis, carrier: string, generation: number) {
+  constructor(sequence: number, sentAt: Millis, carrier: string, generation: number, isRelayed: boolean) {
     this.sequence = sequence;
     this.sentAt = sentAt;
     this.carrier = carrier;
     this.generation = generation;
+    this.awaitsFate = isRelayed;
   }
 }
 
@@ -39,6 +45,8 @@ export const isNamed = 16;
 export const isMoved = 32;
 /** A request that was handled and whose reply has not come. */
 export const isHandled = 64;
+/** With `isReceived`: not the recipient has it, but a mailbox. */
+export const isStored = 128;
 
 const noSlots: (Outgoing | undefined)[] = [];
 const noFlights: (Flight | undefined)[] = [];
@@ -67,6 +75,10 @@ export class SendWindow {
   inFlight = 0;
   /** Numbers that were received and are not settled. */
   unhandled = 0;
+  /** Of those, the ones that lie in mailboxes. */
+  stored = 0;
+  /** Among `due`, numbers that never left. */
+  unsent = 0;
 
   constructor(first: number) {
     this.base = first;
@@ -104,6 +116,7 @@ export class SendWindow {
     else this.due--;
     if (outgoing.established) this.established--;
     if ((flags & isSent) === 0) {
+      if ((flags & isDue) !== 0) this.unsent--;
       this.inFlight++;
       if (number >= this.sentTop) this.sentTop = number + 1;
     } else {
@@ -113,6 +126,8 @@ export class SendWindow {
     flags = (flags & ~isDue) | isSent;
     this.flags[at] = named ? flags | isNamed : flags;
     this.flights[at] = flight;
+    if (number < flight.from) flight.from = number;
+    if (number >= flight.to) flight.to = number + 1;
   }
 
   /** A number that never left lets others go first. */
@@ -120,6 +135,7 @@ export class SendWindow {
     this.flags[number & this.mask]! |= isDue;
     this.fresh--;
     this.due++;
+    this.unsent++;
     if (number < this.dueFrom) this.dueFrom = number;
   }
 
@@ -130,7 +146,8 @@ export class SendWindow {
     const outgoing = this.slots[at];
     if (outgoing === undefined || (flags & (isSent | isDue)) !== isSent) return;
     if ((flags & isReceived) !== 0) {
-      flags &= ~isReceived;
+      if ((flags & isStored) !== 0) this.stored--;
+      flags &= ~(isReceived | isStored);
       this.unhandled--;
       this.inFlight++;
     }
@@ -153,15 +170,45 @@ export class SendWindow {
     this.unhandled++;
   }
 
+  /** A number that left lies in a mailbox: as good as received, as long as the mailbox keeps it. */
+  store(number: number): void {
+    const at = number & this.mask;
+    if ((this.flags[at]! & (isSent | isReceived)) !== isSent) return;
+    this.receive(number);
+    this.flags[at]! |= isStored;
+    this.stored++;
+  }
+
+  /** What lay in a mailbox is with its recipient. */
+  collect(number: number): void {
+    this.flags[number & this.mask]! &= ~isStored;
+    this.stored--;
+  }
+
+  /** The only envelope with this number came back: it is as if it had never left. */
+  return(number: number): void {
+    const at = number & this.mask;
+    if ((this.flags[at]! & (isSent | isReceived)) !== isSent) return;
+    this.makeDue(number);
+    if ((this.flags[at]! & isResent) !== 0) return;
+    this.flags[at] = isDue;
+    this.flights[at] = undefined;
+    this.inFlight--;
+    this.unsent++;
+  }
+
   /** Empties the place of an unsettled number. Call {@link advance} after the last one. */
   settle(number: number): void {
     const at = number & this.mask;
     const flags = this.flags[at]!;
     if ((flags & (isSent | isDue)) !== isSent) {
-      if ((flags & isDue) !== 0) this.due--;
-      else this.fresh--;
+      if ((flags & isDue) !== 0) {
+        this.due--;
+        if ((flags & isSent) === 0) this.unsent--;
+      } else this.fresh--;
       if (this.slots[at]!.established) this.established--;
     }
+    if ((flags & isStored) !== 0) this.stored--;
     if ((flags & isSent) !== 0) {
       if ((flags & isReceived) !== 0) this.unhandled--;
       else this.inFlight--;
