@@ -108,4 +108,4 @@ export const maxBootPageBytes = 65_536;
 export const maxBootPageRecords = 256;
 
 /** How long a boot page may be valid, 30 days: none of the records in it can be valid any longer. */
-export const maxBootPageLifeMs: Millis = maxContactRecordTtlMs;
+export const maxBootPageLifeMs: Millis = 30 * 24 * 60 * 60 * 1_000;

@@ -1,3 +1,4 @@
+/** The text of bytes in boot pages. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromBase64Url, toBase64Url } from "../src/base64url.ts";
@@ -14,16 +15,15 @@ describe("base64url", () => {
   });
 
   it("reads no text but the one that it writes", () => {
-    const anyText = fc.string({ unit: fc.constantFrom(..."AQgwZz09-_+/= \né") });
+    const anyText = fc.string({ unit: fc.constantFrom(..."AQgwZz09-_+/= \né".split("")) });
     fc.assert(
       fc.property(anyText, (text) => {
         const bytes = fromBase64Url(text);
-        if (bytes !== undefined) expect(toBase64Url(bytes)).toBe(text);
+        expect(bytes === undefined ? text : toBase64Url(bytes)).toBe(text);
       }),
       { numRuns: 2_000 },
     );
-    for (const text of ["A", "AB", "AAB", "AA==", "AA\n", "A+", "A/", "é", "AAAAA"]) {
-      expect(fromBase64Url(text), text).toBeUndefined();
-    }
+    const others = ["A", "AB", "AAB", "AA==", "AA\n", "A+", "A/", "é", "AAAAA"];
+    expect(others.filter((text) => fromBase64Url(text) !== undefined)).toEqual([]);
   });
 });

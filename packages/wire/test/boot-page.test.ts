@@ -20,7 +20,7 @@ import {
   type VerifySignature,
   verifyBootPage,
 } from "../src/index.ts";
-import { bitFlips, codeOf, cuts, valueOrWireError } from "./support.ts";
+import { bitFlips, codeOf, cuts, ifDecoded, valueOrWireError } from "./support.ts";
 
 const keys = nacl.sign.keyPair.fromSeed(new Uint8Array(32).fill(1));
 const otherKeys = nacl.sign.keyPair.fromSeed(new Uint8Array(32).fill(2));
@@ -179,19 +179,18 @@ describe("what is refused", () => {
 
   it("pages that were cut, but for the line end", () => {
     const page = signBootPage({ ...full, records: [] }, sign);
-    for (const cut of cuts(page)) {
-      if (cut.length < page.length - 1) expect(refuse(cut)).toBe("EGTP_WIRE_BAD_BOOT_PAGE");
-      else expect(verifyBootPage(cut, now, fastVerify).seq).toBe(full.seq);
-    }
+    const cutPages = [...cuts(page)];
+    expect(verifyBootPage(cutPages.pop()!, now, fastVerify).seq).toBe(full.seq);
+    for (const cut of cutPages) expect(refuse(cut)).toBe("EGTP_WIRE_BAD_BOOT_PAGE");
   });
 
   it("pages of which any one bit was turned, where it counts", () => {
     const page = signBootPage({ ...full, records: [] }, sign);
-    for (const flipped of bitFlips(page)) {
-      const read = valueOrWireError(() => verifyBootPage(flipped, now, fastVerify));
-      // White space may turn into other white space.
-      if (read !== undefined) expect(flipped.subarray(0, -1)).toEqual(page.subarray(0, -1));
-    }
+    const stillGood = [...bitFlips(page)].filter(
+      (flipped) => valueOrWireError(() => verifyBootPage(flipped, now, fastVerify)) !== undefined,
+    );
+    // The line end may turn into other white space.
+    for (const flipped of stillGood) expect(flipped.subarray(0, -1)).toEqual(page.subarray(0, -1));
   });
 
   it("any other bytes and any other text", () => {
@@ -216,8 +215,10 @@ describe("what is refused", () => {
       .map((some) => ({ ...plain, ...some }));
     fc.assert(
       fc.property(anyPayload, (payload) => {
-        const page = valueOrWireError(() => verifyBootPage(signed(payload), now, fastVerify));
-        if (page !== undefined) expect(verifyBootPage(signBootPage(page, sign), now, fastVerify)).toEqual(page);
+        ifDecoded(
+          () => verifyBootPage(signed(payload), now, fastVerify),
+          (page) => expect(verifyBootPage(signBootPage(page, sign), now, fastVerify)).toEqual(page),
+        );
       }),
     );
   });

@@ -107,7 +107,11 @@ function make() {
         name: "port 0",
         record: resign(
           encodeBody({
-            ...{ id: fromHex(peer.publicKey), seq: 1, issued: now, ttl: 1, services: [] },
+            id: fromHex(peer.publicKey),
+            seq: 1,
+            issued: now,
+            ttl: 1,
+            services: [],
             strategies: [{ kind: "tcp", host: "h", port: 0 }],
           }),
           "egtp contact record 1\0",
