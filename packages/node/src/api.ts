@@ -125,6 +125,14 @@ export interface DiscoverRequest {
   readonly max?: number | undefined;
 }
 
+export interface StopOptions {
+  /**
+   * Publishes a goodbye: this peer does not come back, and whoever looks it up need not try. Default false. When that fails,
+   * its record is forgotten when its time is over.
+   */
+  readonly goodbye?: boolean | undefined;
+}
+
 /** A link as it is now. */
 export interface LinkState {
   readonly peer: PeerId | undefined;
@@ -164,7 +172,7 @@ export interface EgtpNode extends AsyncDisposable {
    * Says goodbye on open links, settles what is outstanding, closes links, listeners, timers and the store. Calling it
    * twice does no harm. The node cannot be started again.
    */
-  stop(): Promise<void>;
+  stop(options?: StopOptions): Promise<void>;
 
   /**
    * Takes messages of a type. Messages that arrived before wait for it until their deadlines.

@@ -100,7 +100,9 @@ export class Connector {
   async #lookUp(route: PeerRoute, lookup: Lookup, failures: StrategyFailure[]): Promise<void> {
     const { book, schedule, limits, host } = this.#options;
     try {
-      const bytes = await this.withTime(limits.lookupMs, (signal) => lookup.lookUp(route.peer, { signal }));
+      // What is known has failed by now, or shows no way.
+      const tried = book.get(route.peer, schedule.now())?.seq;
+      const bytes = await this.withTime(limits.lookupMs, (signal) => lookup.lookUp(route.peer, { signal, tried }));
       if (bytes !== undefined) book.learn(bytes, route.peer, schedule.now());
     } catch (cause) {
       const error = cause instanceof EgtpError ? cause : new RouteError("EGTP_LOOKUP_FAILED", { cause });

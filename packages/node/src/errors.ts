@@ -150,6 +150,10 @@ const routeTexts = {
     "Its deadline passed before it could leave",
     "Dials were still under way, or much was waiting before it: raise timeoutMs, or await ready() before each send.",
   ],
+  EGTP_RECORD_CONTESTED: [
+    "Another program publishes contact records of our identity",
+    "Run one node for each identity.",
+  ],
   EGTP_NODE_STOPPING: ["The node was stopped before it was tried", "Make a new node with the same identity."],
 } as const;
 

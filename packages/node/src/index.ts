@@ -24,6 +24,7 @@ export type {
   SendOptions,
   SendOutcome,
   SessionState,
+  StopOptions,
 } from "./api.ts";
 export type { MessageId, RejectReason, StrategyFailure } from "./delivery.ts";
 export { type DeliveryLimits, defaultDeliveryLimits, MessageTooLargeError, OutboxFullError } from "./delivery.ts";
@@ -40,7 +41,7 @@ export {
 } from "./errors.ts";
 export type { EventOptions, NodeEvent, NodeEventKind } from "./events.ts";
 export { defaultNodeLimits, type NodeLimits } from "./limits.ts";
-export { type DiscoverOptions, type Lookup, LookupError, MemoryLookup } from "./lookup.ts";
+export { type DiscoverOptions, type LookUpOptions, type Lookup, LookupError, MemoryLookup } from "./lookup.ts";
 export { createNode } from "./node.ts";
 export type { NodeOptions, NodeOptionsLimits, NodePart } from "./options.ts";
 export { type NodeSchedule, systemSchedule } from "./schedule.ts";

@@ -4,8 +4,18 @@
  *
  * @see docs/spec.md, "Contact record"
  */
-import { type ContactRecord, EgtpError, type Millis, type PeerId, verifyContactRecord } from "@egtp/wire";
+import { type ContactRecord, EgtpError, equalBytes, type Millis, type PeerId, verifyContactRecord } from "@egtp/wire";
 import type { EgtpNode } from "./api.ts";
+import type { NodeOptions } from "./options.ts";
+
+export interface LookUpOptions {
+  readonly signal: AbortSignal;
+  /**
+   * The number of the record that was just tried in vain, or is of no use: only a newer one helps, so one that keeps
+   * answers asks anew.
+   */
+  readonly tried?: number | undefined;
+}
 
 export interface DiscoverOptions {
   readonly signal: AbortSignal;
@@ -16,8 +26,12 @@ export interface Lookup {
   /** For reports. */
   readonly kind: string;
 
-  /** Called once when the node has started and may send: for one that asks other nodes. */
-  start?(node: EgtpNode): Promise<void>;
+  /**
+   * Called once when the node has started and may send: for one that asks other nodes.
+   *
+   * @param options - What the node was made from.
+   */
+  start?(node: EgtpNode, options: NodeOptions): Promise<void>;
 
   /**
    * The newest signed contact record that it knows of a peer, at most `maxContactRecordBytes`.
@@ -25,7 +39,7 @@ export interface Lookup {
    * @returns `undefined` when it knows none.
    * @throws an `EgtpError` when it could not find out.
    */
-  lookUp(peer: PeerId, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  lookUp(peer: PeerId, options: LookUpOptions): Promise<Uint8Array | undefined>;
 
   /**
    * Signed contact records of peers that offer a service, in no promised order. Absent: it does not know.
@@ -39,8 +53,10 @@ export interface Lookup {
    * Makes a record of ours known. Absent: it can only be read.
    *
    * @param record - Signed. Borrowed until the promise settles.
+   * @returns Another record of ours that is known there, when its number is not lower: one above it must be published.
+   * @throws an `EgtpError` when it could not be made known.
    */
-  publish?(record: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
+  publish?(record: Uint8Array, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
 
   /** Called when the node stops. */
   close?(): Promise<void>;
@@ -99,10 +115,13 @@ export class MemoryLookup implements Lookup {
   }
 
   /** @throws {@link WireError} when it is not a valid record. */
-  async publish(bytes: Uint8Array): Promise<void> {
+  async publish(bytes: Uint8Array): Promise<Uint8Array | undefined> {
     const record = verifyContactRecord(bytes, this.#now());
-    if (record.seq > (this.#records.get(record.id)?.record.seq ?? -1)) {
-      this.#records.set(record.id, { record, bytes: bytes.slice() });
+    const known = this.#records.get(record.id);
+    if (known !== undefined && known.record.seq >= record.seq) {
+      return equalBytes(known.bytes, bytes) ? undefined : known.bytes;
     }
+    this.#records.set(record.id, { record, bytes: bytes.slice() });
+    return undefined;
   }
 }

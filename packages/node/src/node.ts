@@ -27,6 +27,7 @@ import type {
   SendOptions,
   SendOutcome,
   SessionState,
+  StopOptions,
 } from "./api.ts";
 import { Calls } from "./calls.ts";
 import { ContactBook } from "./contact-book.ts";
@@ -199,7 +200,7 @@ class RunningNode implements EgtpNode {
       }
       this.#tellDamage();
       this.#router.turn();
-      await this.#lookup?.start?.(this);
+      await this.#lookup?.start?.(this, this.#options);
       for (const part of this.#parts) {
         this.#checkRunning();
         this.#startedParts.unshift(part);
@@ -220,9 +221,9 @@ class RunningNode implements EgtpNode {
     if (this.#state !== "running") throw new NodeStoppedError("stopped");
   }
 
-  stop(): Promise<void> {
+  stop({ goodbye = false }: StopOptions = {}): Promise<void> {
     // Not in the midst of a turn: a handler may be calling.
-    this.#stopping ??= Promise.resolve().then(() => this.#stop());
+    this.#stopping ??= Promise.resolve().then(() => this.#stop(goodbye));
     return this.#stopping;
   }
 
@@ -230,10 +231,16 @@ class RunningNode implements EgtpNode {
     return this.stop();
   }
 
-  async #stop(): Promise<void> {
+  async #stop(goodbye: boolean): Promise<void> {
     const { stopMs } = this.#limits;
     const wasRunning = this.#state === "running";
     this.#publisher.stop();
+    if (goodbye && wasRunning) {
+      await this.#atMost(
+        this.#publisher.sayGoodbye().catch(() => {}),
+        stopMs,
+      );
+    }
     for (const part of this.#startedParts.splice(0)) {
       await this.#atMost(
         part.stop().catch(() => {}),

@@ -32,6 +32,9 @@ export interface PublisherOptions {
   readonly onRecord: (record: Uint8Array | undefined) => void;
 }
 
+/** How often a number is raised at once. */
+const maxAttempts = 3;
+
 export class Publisher {
   readonly #options: PublisherOptions;
   #strategies: readonly Strategy[] = [];
@@ -57,6 +60,13 @@ export class Publisher {
     this.#cancelTimer?.();
   }
 
+  /** After `stop`: publishes a goodbye in place of our record, if there is one. Rejects when it could not be made known. */
+  async sayGoodbye(): Promise<void> {
+    const { lookup } = this.#options;
+    await this.#running;
+    if (lookup?.publish !== undefined && this.#seq > 0) await this.#makeKnown(lookup, true);
+  }
+
   #publish(): Promise<void> {
     this.#isStale = true;
     this.#running ??= this.#run().finally(() => {
@@ -73,7 +83,7 @@ export class Publisher {
   }
 
   async #publishOnce(): Promise<void> {
-    const { lookup, schedule, limits, events, withTime, onRecord } = this.#options;
+    const { lookup, schedule, limits, events, onRecord } = this.#options;
     this.#cancelTimer?.();
     if (this.#strategies.length === 0 && this.#seq === 0) return;
     let error: EgtpError | undefined;
@@ -82,9 +92,7 @@ export class Publisher {
     if (lookup?.publish !== undefined) {
       try {
         await this.#raiseSeq(lookup);
-        const record = this.#sign(this.#seq + 1);
-        onRecord(record);
-        await withTime(limits.lookupMs, (signal) => lookup.publish!(record, { signal }));
+        await this.#makeKnown(lookup);
       } catch (cause) {
         error = cause instanceof EgtpError ? cause : new RouteError("EGTP_LOOKUP_FAILED", { cause });
       }
@@ -98,9 +106,22 @@ export class Publisher {
     this.#cancelTimer = schedule.setTimer(() => void this.#publish(), againMs);
   }
 
+  /** Publishes above every record of ours that shows itself. */
+  async #makeKnown(lookup: Lookup, gone = false): Promise<void> {
+    const { limits, withTime, onRecord } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      const record = this.#sign(this.#seq + 1, gone);
+      onRecord(record);
+      const newer = await withTime(limits.lookupMs, (signal) => lookup.publish!(record, { signal }));
+      if (newer === undefined) return;
+      if (attempt === maxAttempts) throw new RouteError("EGTP_RECORD_CONTESTED");
+      this.#raiseAbove(newer);
+    }
+  }
+
   /** A node that forgot the number of its last record finds it where it was published. */
   async #raiseSeq(lookup: Lookup): Promise<void> {
-    const { identity, schedule, limits, withTime } = this.#options;
+    const { identity, limits, withTime } = this.#options;
     const bytes = await withTime(limits.lookupMs, (signal) => lookup.lookUp(identity.peer, { signal })).catch(
       (error: unknown) => {
         // What cannot be read there is replaced; where nobody answers the number by the clock must do.
@@ -108,7 +129,11 @@ export class Publisher {
         throw error;
       },
     );
-    if (bytes === undefined) return;
+    if (bytes !== undefined) this.#raiseAbove(bytes);
+  }
+
+  #raiseAbove(bytes: Uint8Array): void {
+    const { identity, schedule } = this.#options;
     try {
       const record = verifyContactRecord(bytes, schedule.now());
       if (record.id === identity.peer) this.#seq = Math.max(this.#seq, record.seq);
@@ -118,10 +143,10 @@ export class Publisher {
   }
 
   /** Signs a record with as many of the strategies as fit into one. */
-  #sign(seq: number): Uint8Array {
+  #sign(seq: number, gone = false): Uint8Array {
     const { identity, schedule, limits, services } = this.#options;
     this.#seq = seq;
-    const strategies = this.#strategies.slice(0, maxStrategies);
+    const strategies = gone ? [] : this.#strategies.slice(0, maxStrategies);
     for (;;) {
       try {
         return signContactRecord(
@@ -131,8 +156,8 @@ export class Publisher {
             issued: Math.floor(schedule.now()),
             ttl: limits.contactTtlMs,
             strategies,
-            services,
-            gone: false,
+            services: gone ? [] : services,
+            gone,
           },
           (message) => identity.keys.sign(message),
         );

@@ -1,8 +1,8 @@
 /** How a node finds its peers: fast fail with reasons, the order of strategies, wrong peers, challenges, contact records. */
 import { createIdentity, type Identity } from "@egtp/mesgen";
-import { defineMessage, type Strategy, signContactRecord, verifyContactRecord } from "@egtp/wire";
+import { defineMessage, type PeerId, type Strategy, signContactRecord, verifyContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createNode, type NodeEvent, type SendOutcome } from "../src/index.ts";
+import { createNode, type Lookup, type NodeEvent, type SendOutcome } from "../src/index.ts";
 import { MemoryNetwork } from "../src/memory.ts";
 import { errorOf, hopMs, World } from "./world.ts";
 
@@ -423,6 +423,63 @@ test("the record is numbered above what was published before, and published anew
   expect(third.seq).toBeGreaterThan(second.seq);
   expect(third.issued).toBeGreaterThan(second.issued);
   expect(alice.events.filter((event: NodeEvent) => event.kind === "published")).toHaveLength(3);
+});
+
+test("a record of ours that shows itself only when we publish is published above at once", async () => {
+  const identity = createIdentity();
+  const ahead = world.time.now() + 1_000_000;
+  await world.lookup.publish(record(identity, [], ahead));
+  const forgetful: Lookup = {
+    kind: "forgetful",
+    lookUp: async () => undefined,
+    publish: (bytes) => world.lookup.publish(bytes),
+  };
+  const alice = await world.join("alice", { identity, lookup: forgetful, isListed: false });
+  expect(verifyContactRecord((await world.lookup.lookUp(identity.peer))!, world.time.now()).seq).toBe(ahead + 1);
+  expect(alice.events).toMatchObject([{ kind: "published", seq: ahead + 1, error: undefined }]);
+});
+
+test("two nodes with one identity do not outbid each other without end", async () => {
+  const identity = createIdentity();
+  let attempts = 0;
+  const contested: Lookup = {
+    kind: "contested",
+    lookUp: async () => undefined,
+    publish: async (bytes) => {
+      attempts += 1;
+      return record(identity, [], verifyContactRecord(bytes, world.time.now()).seq);
+    },
+  };
+  const alice = await world.join("alice", { identity, lookup: contested, isListed: false });
+  expect(attempts).toBe(3);
+  expect(alice.events).toMatchObject([{ kind: "published", error: { code: "EGTP_RECORD_CONTESTED" } }]);
+});
+
+test("a lookup is told which record was tried in vain", async () => {
+  const bob = createIdentity();
+  const asked: (number | undefined)[] = [];
+  const lookUp: Lookup["lookUp"] = async (_, { tried }) => {
+    asked.push(tried);
+    return record(bob, [MemoryNetwork.strategy("nowhere")], asked.length);
+  };
+  const alice = await world.join("alice", { lookup: { kind: "counting", lookUp }, isListed: false });
+  await world.time.of(alice.node.send(bob.peer, note, body));
+  await world.time.pass(200);
+  await world.time.of(alice.node.send(bob.peer, note, body));
+  expect(asked).toEqual([undefined, 1]);
+});
+
+test("a node that leaves for good says goodbye in the directory, and only then", async () => {
+  const alice = await world.join("alice");
+  const bob = await world.join("bob");
+  const carol = await world.join("carol");
+  await world.time.of(alice.node.stop());
+  await world.time.of(bob.node.stop({ goodbye: true }));
+  const recordOf = async (peer: PeerId) => verifyContactRecord((await world.lookup.lookUp(peer))!, world.time.now());
+  expect(await recordOf(alice.node.peerId)).toMatchObject({ gone: false });
+  expect(await recordOf(bob.node.peerId)).toMatchObject({ gone: true, strategies: [], services: [] });
+  const outcome = await world.time.of(carol.node.send(bob.node.peerId, note, body));
+  expect(reasonsOf(outcome)).toEqual(["contact record: EGTP_PEER_GONE"]);
 });
 
 test("a peer that accepts and breaks off again and again is not dialled without a pause", async () => {

@@ -9,6 +9,7 @@ import { mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type ContactRecord,
+  equalBytes,
   isPeerId,
   type Millis,
   maxContactRecordBytes,
@@ -71,14 +72,16 @@ class FolderLookup implements Lookup {
     return found;
   }
 
-  async publish(record: Uint8Array): Promise<void> {
+  async publish(record: Uint8Array): Promise<Uint8Array | undefined> {
     const { id, seq } = verifyContactRecord(record, this.#now());
     const known = await this.#read(id).catch((error) => {
       // What is damaged makes room for what is not.
       if (error instanceof LookupError && error.code === "EGTP_LOOKUP_BAD_RECORD") return undefined;
       throw error;
     });
-    if (known !== undefined && known.record.seq >= seq) return;
+    if (known !== undefined && known.record.seq >= seq) {
+      return equalBytes(known.bytes, record) ? undefined : known.bytes;
+    }
     const place = this.#placeOf(id);
     const draft = `${place}.${randomBytes(6).toString("hex")}.new`;
     try {
@@ -99,6 +102,7 @@ class FolderLookup implements Lookup {
     } catch (cause) {
       throw new LookupError("EGTP_LOOKUP_IO", place, { cause });
     }
+    return undefined;
   }
 
   #placeOf(peer: PeerId): string {
