@@ -12,7 +12,9 @@ import {
   Delivery,
   type DeliveryLimits,
   type Draft,
+  type Flight,
   type Incoming,
+  Mail,
   type MessageId,
   messageIdOf,
   type Outcome,
@@ -142,6 +144,92 @@ export class World {
 
 const writer = new FrameWriter(new Uint8Array(65_000));
 
+interface Letter {
+  readonly envelope: Envelope;
+  readonly sender: Peer;
+  readonly flight: Flight | undefined;
+  /** Of the sender, when it was given to the relay. */
+  readonly delivery: Delivery;
+  isJudged: boolean;
+  /** The run of the owner that it was pushed to. */
+  pushedTo: number;
+}
+
+/** What a relay keeps for a peer, from oldest to newest, and the relay that says so to senders. */
+export class Mailbox {
+  readonly owner: Peer;
+  readonly letters: Letter[] = [];
+  /** Of the envelopes: refused, forgotten after they were stored, cut off from their senders before they heard. */
+  refuses = 0;
+  forgets = 0;
+  cuts = 0;
+  readonly relay: PeerId = peerIdFromTrustedBytes(new Uint8Array(32).fill(9));
+  /** How long it waits for the owner until it tells the sender that it keeps it. */
+  readonly patienceMs = 50;
+
+  constructor(owner: Peer) {
+    this.owner = owner;
+  }
+
+  give(sender: Peer, envelope: Envelope, flight: Flight | undefined): void {
+    const { world } = this.owner;
+    const { delivery } = sender;
+    const letter: Letter = { envelope, sender, flight, delivery, isJudged: false, pushedTo: 0 };
+    world.at(world.network.latencyMs, () => {
+      if (world.chance(this.refuses)) {
+        this.#judge(letter, (to, of, now) => to.returned(this.owner.id, of, now));
+        return;
+      }
+      this.letters.push(letter);
+      if (world.chance(this.cuts)) this.#judge(letter, (to, of, now) => to.lost(this.owner.id, of, now));
+      this.#push(letter);
+      world.at(this.patienceMs, () => {
+        if (!this.letters.includes(letter)) return;
+        const stored = { state: "stored", relay: this.relay, until: world.now + 3_600_000 } as const;
+        this.#judge(letter, (to, of, now) => to.stored(this.owner.id, of, stored, now));
+        if (world.chance(this.forgets)) this.letters.splice(this.letters.indexOf(letter), 1);
+      });
+    });
+  }
+
+  /** The owner is back: everything is handed over again, oldest first. */
+  hand(): void {
+    for (const letter of this.letters) this.#push(letter);
+  }
+
+  #push(letter: Letter): void {
+    const { owner } = this;
+    const { world } = owner;
+    world.at(world.network.latencyMs, () => {
+      const { runs } = owner;
+      if (!owner.isUp || letter.pushedTo === runs || !this.letters.includes(letter)) return;
+      letter.pushedTo = runs;
+      const settle = (isTaken: boolean): void => {
+        if (owner.runs !== runs || !owner.isUp) return;
+        letter.pushedTo = 0;
+        if (!isTaken) world.at(100, () => this.#push(letter));
+        else if (this.letters.includes(letter)) {
+          this.letters.splice(this.letters.indexOf(letter), 1);
+          this.#judge(letter, (to, of, now) => to.passed(owner.id, of, now));
+        }
+      };
+      owner.receive(letter.envelope, new Mail(settle));
+    });
+  }
+
+  #judge(letter: Letter, tell: (to: Delivery, of: Flight, now: number) => void): void {
+    const { world } = this.owner;
+    const { sender, delivery, flight } = letter;
+    if (letter.isJudged) return;
+    letter.isJudged = true;
+    world.at(world.network.latencyMs, () => {
+      if (sender.delivery !== delivery || !sender.isUp) return;
+      if (flight !== undefined) tell(delivery, flight, world.now);
+      sender.turn(true);
+    });
+  }
+}
+
 export class Peer {
   readonly world: World;
   readonly id: PeerId;
@@ -155,6 +243,8 @@ export class Peer {
   isUp = true;
   /** A link that carries nothing for a while. */
   isLinked = true;
+  /** Where envelopes for this peer go; without one over the link. */
+  mailbox: Mailbox | undefined;
   /** Of the store. */
   #bornAt = 0;
   /** How long the store takes to write. */
@@ -223,6 +313,7 @@ export class Peer {
         room: () => this.roomCalls++,
       },
     });
+    this.mailbox?.hand();
   }
 
   /** kill -9, and a start some time later. */
@@ -322,7 +413,7 @@ export class Peer {
     if (force || due.length > 0) this.flush();
   }
 
-  receive(envelope: Envelope): void {
+  receive(envelope: Envelope, mail?: Mail): void {
     if (!this.isUp) return;
     const { delivery, world } = this;
     const { session } = envelope;
@@ -330,6 +421,7 @@ export class Peer {
     const isStale = session.isOffer ? session.madeAt < this.#bornAt : session.epochs.get(this.id) !== this.epoch;
     if (!known && isStale) {
       this.#refuse(session.id);
+      mail?.release();
       this.flush(true);
       return;
     }
@@ -369,6 +461,7 @@ export class Peer {
         theirEpoch: theirs,
         ourEpoch: ours,
         frames: envelope.frames.slice(),
+        mail,
       },
       world.now,
     );
@@ -392,14 +485,17 @@ export class Peer {
         { id: session.id, early: session.isOffer, theirEpoch: session.epochs.get(this.other.id) },
         writer,
         world.now,
+        this.other.mailbox !== undefined,
       );
       if (!wrote && !forced && !delivery.wants(this.other.id, world.now).establishedOnly) break;
       const rejected = this.#reject;
       this.#reject = [];
-      world.transmit(
-        { from: this.id, session, rejected, frames: writer.bytes().slice(), sentAt: world.now },
-        this.other,
-      );
+      const envelope = { from: this.id, session, rejected, frames: writer.bytes().slice(), sentAt: world.now };
+      if (this.other.mailbox === undefined) world.transmit(envelope, this.other);
+      else {
+        world.sent++;
+        if (world.tap(envelope)) this.other.mailbox.give(this, envelope, wrote ? delivery.flight : undefined);
+      }
       if (!wrote) break;
       forced = false;
     }

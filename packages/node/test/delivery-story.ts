@@ -4,7 +4,7 @@
  */
 import { partBytes } from "@egtp/wire";
 import { expect } from "vitest";
-import { bytes, type Peer, pair, type World } from "./delivery-pair.ts";
+import { bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
 
 interface Story {
   readonly world: World;
@@ -13,8 +13,16 @@ interface Story {
   readonly unsettled: () => string[];
 }
 
-/** @param length - 1: a second or so of traffic. */
-export function tell(seed: number, crashes: ("kept" | "lost")[], length = 1): Story {
+/**
+ * @param length - 1: a second or so of traffic.
+ * @param through - A relay for one of them, or for both: then mailboxes stand in the place of links.
+ */
+export function tell(
+  seed: number,
+  crashes: ("kept" | "lost")[],
+  length = 1,
+  through: "links" | "relay" | "relays" = "links",
+): Story {
   const limits = { defaultDeadlineMs: 600_000, maxHeldMessages: 60, maxHeldBytes: 400_000 };
   const { world, alice, bob } = pair({ seed, limits });
   const peers = [alice, bob];
@@ -25,6 +33,11 @@ export function tell(seed: number, crashes: ("kept" | "lost")[], length = 1): St
   network.reorder = 0.5 * random();
   network.latencyMs = 1 + Math.floor(60 * random());
   const isSlowStore = world.chance(0.5);
+  const mailboxes = peers.slice(0, { links: 0, relay: 1, relays: 2 }[through]).map((peer) => new Mailbox(peer));
+  for (const mailbox of mailboxes) {
+    mailbox.owner.mailbox = mailbox;
+    Object.assign(mailbox, { refuses: 0.1 * random(), forgets: 0.1 * random(), cuts: 0.1 * random() });
+  }
 
   for (const peer of peers) {
     peer.commitMs = isSlowStore ? 1 + Math.floor(20 * random()) : 0;
@@ -70,6 +83,7 @@ export function tell(seed: number, crashes: ("kept" | "lost")[], length = 1): St
   trouble();
   world.run(until + 300);
   Object.assign(network, { loss: 0, repeat: 0, reorder: 0 });
+  for (const mailbox of mailboxes) Object.assign(mailbox, { refuses: 0, forgets: 0, cuts: 0 });
   for (const peer of peers) if (peer.isUp) peer.handle("late", () => "handled");
   world.settle(900_000);
 

@@ -14,4 +14,9 @@ describe("over many seeds", () => {
   test("P1, P2, P6: and crashes that lose it", () => {
     for (let seed = 2_001; seed <= 2_080; seed++) check(tell(seed, ["kept", "lost"]));
   }, 60_000);
+
+  test("P1, P2, P6: and a relay that refuses, forgets and breaks off", () => {
+    for (let seed = 3_001; seed <= 3_080; seed++) check(tell(seed, ["kept", "lost"], 1, "relay"));
+    for (let seed = 4_001; seed <= 4_080; seed++) check(tell(seed, ["kept", "lost"], 1, "relays"));
+  }, 60_000);
 });

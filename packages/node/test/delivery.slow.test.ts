@@ -45,4 +45,9 @@ describe("over very many seeds", () => {
   test("P1, P2, P6: and crashes that lose it", () => {
     for (let seed = 30_001; seed <= 30_600; seed++) check(tell(seed, ["kept", "lost"], 3));
   }, 600_000);
+
+  test("P1, P2, P6: and relays that refuse, forget and break off", () => {
+    for (let seed = 40_001; seed <= 40_600; seed++) check(tell(seed, ["kept", "lost"], 3, "relay"));
+    for (let seed = 50_001; seed <= 50_600; seed++) check(tell(seed, ["kept", "lost"], 3, "relays"));
+  }, 600_000);
 });

@@ -301,19 +301,19 @@ export class Inbox {
   handled(incoming: Incoming): void {
     if (incoming.isDone) return;
     incoming.isDone = true;
-    this.#release(incoming);
     if (incoming.prompt) this.#isUrgent = true;
     this.#handle(incoming.arrival.inbox, incoming.number, incoming.number + incoming.parts);
+    this.#release(incoming);
   }
 
   /** A reply was made, which is the proof for its request and goes no earlier than a receipt could. */
   replied(incoming: Incoming): void {
     if (incoming.isDone) return;
     incoming.isDone = true;
-    this.#release(incoming);
     const { inbox } = incoming.arrival;
     inbox.handleReplied(incoming.number, incoming.number + incoming.parts);
     this.#touch(inbox);
+    this.#release(incoming);
   }
 
   failed(incoming: Incoming, reason: RejectReason): void {
@@ -690,7 +690,6 @@ export class Inbox {
 
   /** Forgets a message in parts as if none had come; a probe of its sender will notice. */
   #giveUp(inbox: EpochInbox, assembly: Assembly): void {
-    for (const mail of assembly.mail) mail.refuse();
     this.#forget(inbox, assembly);
     const { number, parts } = assembly;
     inbox.receivedNews = subtractRanges(inbox.receivedNews, [number, number + parts]);
@@ -703,7 +702,11 @@ export class Inbox {
   #makeRoom(current: EpochInbox, bytes: number, isRequest: boolean): boolean {
     for (const inbox of this.#epochs) {
       if (inbox === current) continue;
-      for (const assembly of inbox.assemblies?.values() ?? []) this.#giveUp(inbox, assembly);
+      for (const assembly of inbox.assemblies?.values() ?? []) {
+        // Its other parts may be in the same mailbox. One whose time is over is of no use any more.
+        for (const mail of assembly.mail) mail.refuse();
+        this.#giveUp(inbox, assembly);
+      }
     }
     return this.#hasRoom(bytes, isRequest);
   }

@@ -1,0 +1,188 @@
+/** Delivery by way of mailboxes: what a relay says of envelopes, and when mail may be forgotten. */
+import { partBytes } from "@egtp/wire";
+import { describe, expect, test } from "vitest";
+import { bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
+
+/** Two peers who know each other; bob is reached by way of a mailbox, alice directly. */
+function mailing(): { world: World; alice: Peer; bob: Peer; mailbox: Mailbox } {
+  const both = pair({ limits: { defaultDeadlineMs: 60_000 } });
+  const { world, alice, bob } = both;
+  bob.mailbox = new Mailbox(bob);
+  for (const peer of [alice, bob]) peer.handle("note", () => "handled");
+  alice.send("note", bytes(1));
+  world.run(100);
+  bob.send("note", bytes(1));
+  world.run(100);
+  expect(world.violations).toEqual([]);
+  for (const peer of [alice, bob]) peer.delivered.length = peer.sent.length = 0;
+  return { ...both, mailbox: bob.mailbox };
+}
+
+const hourMs = 3_600_000;
+
+describe("a message for a peer that is away", () => {
+  test("is told to be stored, is not sent again while it waits, and is delivered when the peer is back", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    bob.crash("kept", hourMs);
+    const sent = alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    const before = world.sent;
+    world.run(hourMs / 2);
+    expect(alice.stored).toEqual([sent.outgoing]);
+    expect(sent.outgoing.stored).toMatchObject({ state: "stored", relay: mailbox.relay });
+    expect(world.sent - before).toBe(1);
+    world.run(hourMs);
+    expect(sent.outcome).toEqual({ state: "delivered" });
+    expect(bob.delivered).toHaveLength(1);
+    expect(mailbox.letters).toEqual([]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test("lives as long as the mailbox keeps it when no deadline was asked for, else no longer than its deadline", () => {
+    const { world, alice, bob } = mailing();
+    bob.crash("kept", 10 * hourMs);
+    const patient = alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    const urgent = alice.send("note", bytes(5), { deadlineAt: world.now + 5_000 });
+    world.run(hourMs / 2);
+    expect(urgent.outcome).toEqual({ state: "expired" });
+    expect(patient.outcome).toBeUndefined();
+    world.run(hourMs);
+    expect(patient.outcome).toEqual({ state: "expired" });
+  });
+
+  test("names its type, so that a run of the peer that knows nothing can place it, and its sender may be gone", () => {
+    const { world, alice, bob } = mailing();
+    bob.crash("kept", 2_000);
+    alice.send("note", bytes(5));
+    alice.send("note", bytes(6));
+    world.run(1_000);
+    alice.crash("lost", hourMs);
+    world.run(5_000);
+    expect(bob.unplaced).toBe(0);
+    expect(bob.delivered.map(({ body }) => body.length)).toEqual([5, 6]);
+  });
+
+  test("is stored when delivery is closed", () => {
+    const { world, alice, bob } = mailing();
+    bob.crash("kept", hourMs);
+    const sent = alice.send("note", bytes(5));
+    world.run(1_000);
+    alice.delivery.close();
+    expect(sent.outcome).toMatchObject({ state: "stored" });
+  });
+
+  test("that the mailbox lost is sent again once the peer is heard", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    bob.crash("kept", 5_000);
+    const sent = alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    world.run(1_000);
+    expect(mailbox.letters).toHaveLength(1);
+    mailbox.letters.length = 0;
+    world.run(10_000);
+    expect(sent.outcome).toBeUndefined();
+    bob.send("note", bytes(1));
+    world.run(10_000);
+    expect(sent.outcome).toEqual({ state: "delivered" });
+    expect(world.violations).toEqual([]);
+  });
+});
+
+describe("a relay that does not take an envelope", () => {
+  test("leaves its messages as if they had never left: they go when it takes them", () => {
+    const { world, alice, mailbox } = mailing();
+    mailbox.refuses = 1;
+    const sent = alice.send("note", bytes(5));
+    world.run(12);
+    mailbox.refuses = 0;
+    world.run(1_000);
+    expect(sent.outcome).toEqual({ state: "delivered" });
+  });
+
+  test("rejects them when there is no other way", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    mailbox.refuses = 1;
+    const sent = alice.send("note", bytes(5), { failFast: true });
+    const large = alice.send("note", bytes(3 * partBytes), { failFast: true });
+    const patient = alice.send("note", bytes(6));
+    world.at(9, () => alice.unlink());
+    world.at(11, () => {
+      alice.delivery.unreachable(
+        bob.id,
+        [{ strategy: "relay", error: new Error("full"), rejected: "quota" }],
+        world.now,
+      );
+    });
+    world.run(100);
+    for (const each of [sent, large]) expect(each.outcome).toEqual({ state: "rejected", reason: "quota" });
+    expect(patient.outcome).toBeUndefined();
+  });
+});
+
+describe("mail may be forgotten", () => {
+  test("when its messages are handled and the marks of them kept, no earlier", () => {
+    const { world, bob, alice, mailbox } = mailing();
+    bob.commitMs = 300;
+    bob.handleLater("slow", () => 500);
+    alice.send("slow", bytes(5));
+    alice.send("note", bytes(5));
+    world.run(700);
+    expect(bob.delivered).toHaveLength(2);
+    expect(mailbox.letters).toHaveLength(1);
+    world.run(200);
+    expect(mailbox.letters).toHaveLength(0);
+  });
+
+  test("not when the peer crashed before that: the next run gets it, although the sender is gone", () => {
+    const { world, bob, alice } = mailing();
+    bob.handleLater("slow", () => 500);
+    alice.send("slow", bytes(5));
+    world.run(100);
+    alice.crash("lost", hourMs);
+    bob.crash("kept", 100);
+    world.run(2_000);
+    expect(bob.delivered.map(({ type }) => type)).toEqual(["slow", "slow"]);
+    expect(new Set(bob.delivered.map(({ id }) => id)).size).toBe(1);
+    expect(world.violations).toEqual([]);
+  });
+
+  test("not while a part of a message is missing: all parts are there again for the next run", () => {
+    const { world, bob, alice, mailbox } = mailing();
+    bob.crash("kept", 1_000);
+    alice.send("note", bytes(20 * partBytes));
+    world.run(500);
+    const letters = mailbox.letters.splice(0);
+    expect(letters.length).toBeGreaterThan(3);
+    alice.crash("lost", hourMs);
+    mailbox.letters.push(...letters.slice(0, -1));
+    world.run(2_000);
+    expect(bob.delivered).toEqual([]);
+    expect(mailbox.letters).toHaveLength(letters.length - 1);
+    bob.crash("kept", 100);
+    mailbox.letters.push(...letters.slice(-1));
+    world.run(2_000);
+    expect(bob.delivered.map(({ body }) => body.length)).toEqual([20 * partBytes]);
+    expect(mailbox.letters).toEqual([]);
+  });
+
+  test("not when there was no room for a message in it", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldMessages: 1 } });
+    const mailbox = new Mailbox(bob);
+    bob.mailbox = mailbox;
+    bob.handleLater("slow", () => 400);
+    alice.send("slow", bytes(1));
+    world.run(100);
+    alice.send("slow", bytes(2));
+    world.run(200);
+    expect(mailbox.letters).toHaveLength(2);
+    world.run(5_000);
+    expect(mailbox.letters).toEqual([]);
+    expect(bob.delivered).toHaveLength(2);
+  });
+});
+
+test("messages of up to five parts keep their order among small ones", () => {
+  const { world, alice, bob } = mailing();
+  const sizes = [10, 5 * partBytes, 20, 3 * partBytes, 30, 2 * partBytes, 40];
+  for (const size of sizes) alice.send("note", bytes(size));
+  world.run(1_000);
+  expect(bob.delivered.map(({ body }) => body.length)).toEqual(sizes);
+});
