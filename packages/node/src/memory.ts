@@ -9,6 +9,7 @@ import { type PeerId, peerIdToBytes, type Strategy } from "@egtp/wire";
 import { createDialTag, type DialCrypto } from "./dial-tag.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "./transport.ts";
 import { systemClock, type TransportClock } from "./transport-clock.ts";
+import { attemptDial } from "./transport-dial.ts";
 import { type Admission, Door, type Resident } from "./transport-door.ts";
 import { TransportError, type TransportErrorCode } from "./transport-error.ts";
 import { dialSaltBytes, linkBytesOf, type TransportLimits, transportLimits } from "./transport-limits.ts";
@@ -214,39 +215,31 @@ class MemoryTransport implements Transport {
     return nameIn(strategy) !== undefined;
   }
 
-  dial(strategy: Strategy, target: PeerId, { signal, permits }: DialOptions): Promise<Link> {
+  async dial(strategy: Strategy, target: PeerId, { signal, permits }: DialOptions): Promise<Link> {
     const { crypto, clock, limits } = this.#settings;
     const network = this.#network;
-    return new Promise((resolve, reject) => {
-      const name = nameIn(strategy);
-      if (name === undefined) throw new TypeError("The memory transport cannot dial outside of its network");
-      if (signal.aborted) throw new TransportError("EGTP_DIAL_ABORTED", name, { cause: signal.reason });
+    const name = nameIn(strategy);
+    if (name === undefined) throw new TypeError("The memory transport cannot dial outside of its network");
+    return await attemptDial<Link>({ address: name, signal, limits, clock }, ({ succeed, fail }) => {
       if (permits?.(name + domain) === false) throw new TransportError("EGTP_DIAL_FORBIDDEN", name);
-      let settled = false;
-      const settle = (finish: () => void): void => {
-        if (settled) return;
-        settled = true;
-        cancelTimer();
-        signal.removeEventListener("abort", onAbort);
-        finish();
+      let isGivenUp = false;
+      network.travel(
+        () => {
+          if (isGivenUp) return;
+          const found = network.find(this.#name, name);
+          if (typeof found === "string") return fail(found);
+          const wire = network.connect(this.#name, name);
+          const tag = createDialTag(crypto.sha512, crypto.randomBytes(dialSaltBytes), peerIdToBytes(target));
+          const link = this.#openLink(wire.near, "outgoing", name, clock.now() + limits.unauthenticatedMs);
+          wire.near.knock(tag);
+          found.#accept(wire.far, this.#name);
+          succeed(link);
+        },
+        { from: this.#name, to: name, envelope: undefined },
+      );
+      return () => {
+        isGivenUp = true;
       };
-      const fail = (code: TransportErrorCode, cause?: unknown): void =>
-        settle(() => reject(new TransportError(code, name, { cause })));
-      const onAbort = (): void => fail("EGTP_DIAL_ABORTED", signal.reason);
-      const cancelTimer = clock.setTimer(() => fail("EGTP_DIAL_TIMEOUT"), limits.dialMs);
-      signal.addEventListener("abort", onAbort);
-      const hop = { from: this.#name, to: name, envelope: undefined };
-      network.travel(() => {
-        if (settled) return;
-        const found = network.find(this.#name, name);
-        if (typeof found === "string") return fail(found);
-        const wire = network.connect(this.#name, name);
-        const tag = createDialTag(crypto.sha512, crypto.randomBytes(dialSaltBytes), peerIdToBytes(target));
-        const link = this.#openLink(wire.near, "outgoing", name, clock.now() + limits.unauthenticatedMs);
-        wire.near.knock(tag);
-        found.#accept(wire.far, this.#name);
-        settle(() => resolve(link));
-      }, hop);
     });
   }
 

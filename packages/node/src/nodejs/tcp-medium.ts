@@ -1,34 +1,33 @@
-/** One TCP connection as the medium of a link: lengths and envelopes, joined for writing, split after reading. */
+/** One TCP connection as the medium of a link: one write for what one turn has to say. */
 import type { Socket } from "node:net";
-import { EnvelopeSplitter, lengthPrefixBytes, writeLengthPrefix } from "@egtp/wire";
+import { EnvelopeStream, type StreamMedium } from "../envelope-stream.ts";
 import type { TransportLimits } from "../transport-limits.ts";
-import type { LinkMedium, MediumLink } from "../transport-link.ts";
+import type { MediumLink } from "../transport-link.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
-/** Up to here copying an envelope next to its length is cheaper than a piece of its own in the write. */
-const joinBytes = 8_192;
-
-export class TcpMedium implements LinkMedium {
+export class TcpMedium implements StreamMedium {
   readonly #socket: Socket;
   readonly #reader: SocketReader;
   readonly #limits: TransportLimits;
-  readonly #splitter = new EnvelopeSplitter();
+  readonly #stream: EnvelopeStream;
   #link: MediumLink | undefined;
-  /** The dial tag, until it is sent: with the first envelope when there is one at once. */
-  #opening: Uint8Array | undefined;
   #failure: Error | undefined;
   #peerEnded = false;
   #done: () => void = () => {};
 
   /**
    * @param reader - Of this socket.
-   * @param opening - What to send before the first envelope.
+   * @param opening - What to send before the first envelope: with it when there is one at once.
    */
   constructor(socket: Socket, reader: SocketReader, opening: Uint8Array | undefined, limits: TransportLimits) {
     this.#socket = socket;
     this.#reader = reader;
     this.#limits = limits;
-    this.#opening = opening;
+    this.#stream = new EnvelopeStream({
+      opening,
+      maxPieceBytes: Infinity,
+      allocate: (bytes) => Buffer.allocUnsafe(bytes),
+    });
     socket.pause();
     if (opening !== undefined) setImmediate(() => this.#sendOpening());
   }
@@ -55,44 +54,19 @@ export class TcpMedium implements LinkMedium {
     if (socket.destroyed) queueMicrotask(() => link.gone("lost"));
   }
 
-  readonly receive = (chunk: Uint8Array): void => {
-    const link = this.#link!;
-    try {
-      for (const envelope of this.#splitter.push(chunk)) link.receive(envelope);
-    } catch (error) {
-      if (error !== this.#splitter.failure) throw error;
-    }
-    if (this.#splitter.failure !== undefined) link.abort("malformed", this.#splitter.failure);
+  readonly receive = (bytes: Uint8Array): void => {
+    this.#stream.receive(bytes, this.#link!);
   };
 
   write(batch: readonly Uint8Array[], done: () => void): void {
     this.#done = done;
     const socket = this.#socket;
-    const [first] = batch;
-    if (batch.length === 1 && first!.length <= joinBytes && this.#opening === undefined) {
-      socket.write(joined(batch, 0, 1, lengthPrefixBytes + first!.length), this.#onWritten);
-      return;
-    }
-    socket.cork();
-    this.#sendOpening();
-    let from = 0;
-    let bytes = 0;
-    for (const [at, envelope] of batch.entries()) {
-      if (envelope.length <= joinBytes) {
-        bytes += lengthPrefixBytes + envelope.length;
-        continue;
-      }
-      const prefix = Buffer.allocUnsafe(bytes + lengthPrefixBytes);
-      fill(prefix, batch, from, at);
-      writeLengthPrefix(envelope.length, prefix, bytes);
-      socket.write(prefix);
-      if (at === batch.length - 1) socket.write(envelope, this.#onWritten);
-      else socket.write(envelope);
-      from = at + 1;
-      bytes = 0;
-    }
-    if (bytes > 0) socket.write(joined(batch, from, batch.length, bytes), this.#onWritten);
-    socket.uncork();
+    const pieces = this.#stream.piecesOf(batch);
+    const last = pieces.length - 1;
+    if (last > 0) socket.cork();
+    for (let index = 0; index < last; index++) socket.write(pieces[index]!);
+    socket.write(pieces[last]!, this.#onWritten);
+    if (last > 0) socket.uncork();
   }
 
   pause(): void {
@@ -125,25 +99,7 @@ export class TcpMedium implements LinkMedium {
   };
 
   #sendOpening(): void {
-    const opening = this.#opening;
-    this.#opening = undefined;
+    const opening = this.#stream.takeOpening();
     if (opening !== undefined && this.#socket.writable) this.#socket.write(opening);
-  }
-}
-
-/** Some envelopes of a batch with their lengths, in one piece of the size given. */
-function joined(batch: readonly Uint8Array[], from: number, to: number, bytes: number): Buffer {
-  const buffer = Buffer.allocUnsafe(bytes);
-  fill(buffer, batch, from, to);
-  return buffer;
-}
-
-function fill(buffer: Buffer, batch: readonly Uint8Array[], from: number, to: number): void {
-  let at = 0;
-  for (let index = from; index < to; index++) {
-    const envelope = batch[index]!;
-    writeLengthPrefix(envelope.length, buffer, at);
-    buffer.set(envelope, at + lengthPrefixBytes);
-    at += lengthPrefixBytes + envelope.length;
   }
 }

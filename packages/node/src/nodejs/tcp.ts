@@ -6,19 +6,27 @@
  *
  * @see docs/spec.md, "Links"
  */
-import dns from "node:dns";
 import net from "node:net";
-import { networkInterfaces } from "node:os";
 import { defaultCryptoProvider } from "@egtp/mesgen";
 import { type PeerId, peerIdToBytes, type Strategy } from "@egtp/wire";
-import { isRoutableAddress, sourceOf } from "../address.ts";
+import { sourceOf } from "../address.ts";
 import { createDialTag, type DialCrypto } from "../dial-tag.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "../transport.ts";
 import { systemClock, type TransportClock } from "../transport-clock.ts";
-import { type Admission, Door, type Resident } from "../transport-door.ts";
-import { TransportError, type TransportErrorCode } from "../transport-error.ts";
-import { dialSaltBytes, dialTagBytes, type TransportLimits, transportLimits } from "../transport-limits.ts";
+import { attemptDial } from "../transport-dial.ts";
+import { TransportError } from "../transport-error.ts";
+import { dialSaltBytes, type TransportLimits, transportLimits } from "../transport-limits.ts";
 import { MediumLink } from "../transport-link.ts";
+import { type Listener, Reception } from "../transport-reception.ts";
+import {
+  addressText,
+  checkPort,
+  dialErrorCode,
+  hostsOf,
+  listen,
+  permittedLookup,
+  remoteAddressOf,
+} from "./socket-address.ts";
 import { ReadMemory, SocketReader } from "./socket-reader.ts";
 import { TcpMedium } from "./tcp-medium.ts";
 
@@ -55,57 +63,36 @@ export function tcp(options: TcpOptions = {}): Transport {
 
 type TcpStrategy = Extract<Strategy, { kind: "tcp" }>;
 
-/** Addresses of this machine that are advertised: a contact record has room for few, and few are worth a try. */
-const maxOwnAddresses = 4;
-
 class TcpTransport implements Transport {
   readonly kind = "tcp";
   readonly #options: TcpOptions;
   readonly #limits: TransportLimits;
   readonly #crypto: DialCrypto;
   readonly #clock: TransportClock;
-  readonly #door: Door;
   readonly #memory: ReadMemory | undefined;
-  #listener: Promise<Listener> | undefined;
-  /** Resolves when a listener that was closed before is gone. */
-  #closing: Promise<void> = Promise.resolve();
+  readonly #reception: Reception;
 
   constructor(options: TcpOptions) {
-    const port = options.port ?? 0;
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is not a port`);
+    checkPort(options.port ?? 0);
     this.#options = options;
     this.#limits = transportLimits(options.limits);
     this.#crypto = options.crypto ?? defaultCryptoProvider;
     this.#clock = options.clock ?? systemClock;
-    this.#door = new Door(this.#crypto.sha512, this.#limits);
     this.#memory = options.reuseReadMemory === false ? undefined : ReadMemory.create();
+    this.#reception = new Reception({
+      sha512: this.#crypto.sha512,
+      limits: this.#limits,
+      clock: this.#clock,
+      listen: options.listen === false ? undefined : () => this.#listen(),
+    });
   }
 
   get refusals(): Readonly<Record<RefusalReason, number>> {
-    return this.#door.refusals;
+    return this.#reception.refusals;
   }
 
-  async serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served> {
-    const resident = this.#door.moveIn(identity.peer, onLink);
-    if (this.#options.listen === false) {
-      return { strategies: [], stop: async () => this.#door.moveOut(resident) };
-    }
-    try {
-      this.#listener ??= this.#closing.then(() => this.#listen());
-      const listener = await this.#listener;
-      let stopped: Promise<void> | undefined;
-      return {
-        strategies: this.#strategies(listener.port),
-        stop: () => {
-          stopped ??= this.#stop(resident, listener);
-          return stopped;
-        },
-      };
-    } catch (error) {
-      this.#door.moveOut(resident);
-      this.#listener = undefined;
-      throw error;
-    }
+  serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served> {
+    return this.#reception.serve(identity.peer, onLink);
   }
 
   canDial(strategy: Strategy): boolean {
@@ -132,15 +119,13 @@ class TcpTransport implements Transport {
   }
 
   #connect(
-    strategy: TcpStrategy,
+    { host, port }: TcpStrategy,
     reader: SocketReader,
     signal: AbortSignal,
     permits: DialOptions["permits"],
   ): Promise<net.Socket> {
-    const { host, port } = strategy;
     const address = addressText(host, port);
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) throw new TransportError("EGTP_DIAL_ABORTED", address, { cause: signal.reason });
+    return attemptDial({ address, signal, limits: this.#limits, clock: this.#clock }, ({ succeed, fail }) => {
       if (!isHost(host) || !Number.isInteger(port) || port < 1 || port > 65_535) {
         throw new TransportError("EGTP_BAD_ADDRESS", address);
       }
@@ -150,279 +135,70 @@ class TcpTransport implements Transport {
       const lookup = permits === undefined ? {} : { lookup: permittedLookup(permits, address) };
       const socket = net.connect({ host, port, noDelay: true, ...lookup, ...reader.connectOptions });
       reader.attach(socket);
-      socket.on("error", ignore); // whoever waits hears of it below, later ones through "close"
-      const settle = (finish: () => void): void => {
-        cancelTimer();
-        signal.removeEventListener("abort", onAbort);
-        socket.off("connect", onConnect);
-        socket.off("error", onError);
-        finish();
-      };
-      const fail = (code: TransportErrorCode, cause?: unknown): void =>
-        settle(() => {
-          socket.destroy();
-          reject(cause instanceof TransportError ? cause : new TransportError(code, address, { cause }));
-        });
-      const onConnect = (): void => settle(() => resolve(socket));
-      const onError = (error: NodeJS.ErrnoException): void => fail(dialErrorCode(error), error);
-      const onAbort = (): void => fail("EGTP_DIAL_ABORTED", signal.reason);
-      const cancelTimer = this.#clock.setTimer(() => fail("EGTP_DIAL_TIMEOUT"), this.#limits.dialMs);
-      socket.on("connect", onConnect);
+      const onError = (error: NodeJS.ErrnoException): void => fail(dialErrorCode(error) ?? "EGTP_DIAL_FAILED", error);
+      socket.on("error", ignore); // later ones are heard of through "close"
       socket.on("error", onError);
-      signal.addEventListener("abort", onAbort);
+      socket.once("connect", () => {
+        socket.off("error", onError);
+        succeed(socket);
+      });
+      return () => socket.destroy();
     });
   }
 
   async #listen(): Promise<Listener> {
-    const listener = new Listener(this.#door, this.#memory, this.#limits, this.#clock);
-    await listener.open(this.#options.host, this.#options.port ?? 0);
-    return listener;
-  }
-
-  async #stop(resident: Resident, listener: Listener): Promise<void> {
-    this.#door.moveOut(resident);
-    const closed = [listener.stopLinksOf(resident)];
-    if (this.#door.empty) {
-      this.#listener = undefined;
-      this.#closing = listener.close();
-      closed.push(this.#closing);
-    }
-    await Promise.all(closed);
-  }
-
-  #strategies(port: number): Strategy[] {
-    const { advertise, host } = this.#options;
-    const hosts = advertise ?? (host === undefined || isWildcard(host) ? ownAddresses() : [host]);
-    return hosts.map((entry) => ({ kind: "tcp", ...(typeof entry === "string" ? { host: entry, port } : entry) }));
-  }
-}
-
-/** One listening socket and everything that came in through it. */
-class Listener {
-  readonly #door: Door;
-  readonly #memory: ReadMemory | undefined;
-  readonly #limits: TransportLimits;
-  readonly #clock: TransportClock;
-  readonly #server: net.Server;
-  /** Connections whose tag has not arrived. */
-  readonly #tagless = new Set<net.Socket>();
-  /** The links of each identity, and who waits for the last of them to go. */
-  readonly #links = new Map<Resident, Set<MediumLink>>();
-  readonly #waiting = new Map<Resident, () => void>();
-
-  constructor(door: Door, memory: ReadMemory | undefined, limits: TransportLimits, clock: TransportClock) {
-    this.#door = door;
-    this.#memory = memory;
-    this.#limits = limits;
-    this.#clock = clock;
-    this.#server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = limits.maxLinks;
-    this.#server.on("drop", () => door.refuse("full"));
-  }
-
-  get port(): number {
-    return (this.#server.address() as net.AddressInfo).port;
-  }
-
-  open(host: string | undefined, port: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onError = (error: NodeJS.ErrnoException): void => {
-        reject(new TransportError(listenErrorCode(error), addressText(host ?? "*", port), { cause: error }));
-      };
-      this.#server.once("error", onError);
-      this.#server.listen({ port, ...(host !== undefined && { host }) }, () => {
-        this.#server.off("error", onError);
-        this.#server.on("error", ignore); // a connection that could not be accepted; the next may be
-        resolve();
-      });
-    });
-  }
-
-  /** Closes the listening socket and whatever has named nobody; resolves when no connection is left. */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => resolve());
-      for (const socket of this.#tagless) socket.destroy();
-    });
-  }
-
-  stopLinksOf(resident: Resident): Promise<void> {
-    const links = this.#links.get(resident);
-    if (links === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#waiting.set(resident, resolve);
-      for (const link of links) link.stop();
-    });
+    const { host, port = 0, advertise } = this.#options;
+    const server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
+    server.maxConnections = this.#limits.maxLinks;
+    server.on("drop", () => this.#reception.refuse("full"));
+    await listen(server, host, port);
+    const bound = (server.address() as net.AddressInfo).port;
+    return {
+      get strategies() {
+        const entries = advertise ?? hostsOf(host);
+        return entries.map(
+          (entry): Strategy => ({
+            kind: "tcp",
+            ...(typeof entry === "string" ? { host: entry, port: bound } : entry),
+          }),
+        );
+      },
+      close: () =>
+        new Promise((resolve) => {
+          server.close(() => resolve());
+          this.#reception.dismiss();
+        }),
+    };
   }
 
   #accept(socket: net.Socket): void {
-    const address = socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, ""); // IPv4 on a socket for both
     socket.on("error", ignore); // "close" follows
-    if (address === undefined) {
+    const address = remoteAddressOf(socket);
+    const visitor = address && this.#reception.admit(sourceOf(address), () => socket.destroy());
+    if (!visitor) {
       socket.destroy();
       return;
     }
-    const source = sourceOf(address);
-    let link: MediumLink | undefined;
-    const admission = this.#door.admit(source, () => (link === undefined ? socket.destroy() : link.abort("displaced")));
-    if (admission === undefined) {
-      socket.destroy();
-      return;
-    }
-    const until = this.#clock.now() + this.#limits.unauthenticatedMs;
-    const remote = addressText(address, socket.remotePort ?? 0);
     const reader = new SocketReader(this.#memory);
     reader.attachAccepted(socket);
-    this.#readTag(socket, reader, admission, until, (resident, rest) => {
-      const medium = new TcpMedium(socket, reader, undefined, this.#limits);
-      link = this.#openLink(medium, resident, admission, { remote, source, until }, rest);
-    });
-  }
-
-  /** Reads the dial tag, and hands on whom it names with what came after it. Else the connection ends without a word. */
-  #readTag(
-    socket: net.Socket,
-    reader: SocketReader,
-    admission: Admission,
-    until: number,
-    found: (resident: Resident, rest: Uint8Array) => void,
-  ): void {
-    const tag = new Uint8Array(dialTagBytes);
-    let filled = 0;
-    const leave = (): void => {
-      cancelTimer();
-      reader.onBytes = () => {};
-      socket.off("end", onEnd);
-      socket.off("close", onEnd);
-      this.#tagless.delete(socket);
-    };
-    const onEnd = (): void => {
-      leave();
-      admission.leave();
-      this.#door.refuse("no-tag");
-      socket.destroy();
-    };
-    reader.onBytes = (chunk) => {
-      const part = chunk.subarray(0, dialTagBytes - filled);
-      tag.set(part, filled);
-      filled += part.length;
-      if (filled < dialTagBytes) return;
-      leave();
-      const resident = this.#door.recognise(tag, this.#clock.now());
-      if (resident === undefined) {
-        admission.leave();
-        socket.destroy();
-      } else found(resident, chunk.subarray(part.length));
-    };
-    const cancelTimer = this.#clock.setTimer(onEnd, until - this.#clock.now());
+    const onEnd = (): void => visitor.turnAway();
     socket.on("end", onEnd);
     socket.on("close", onEnd);
-    this.#tagless.add(socket);
+    const caller = {
+      remote: addressText(address, socket.remotePort ?? 0),
+      open: () => {
+        socket.off("end", onEnd);
+        socket.off("close", onEnd);
+        return new TcpMedium(socket, reader, undefined, this.#limits);
+      },
+    };
+    reader.onBytes = (bytes) => visitor.receive(bytes, caller);
     socket.resume();
-  }
-
-  #openLink(
-    medium: TcpMedium,
-    resident: Resident,
-    admission: Admission,
-    facts: { readonly remote: string; readonly source: string; readonly until: number },
-    rest: Uint8Array,
-  ): MediumLink {
-    const link: MediumLink = new MediumLink(medium, {
-      direction: "incoming",
-      remote: facts.remote,
-      source: facts.source,
-      limits: this.#limits,
-      clock: this.#clock,
-      unauthenticatedUntil: facts.until,
-      admission,
-      onGone: () => this.#forget(resident, link),
-    });
-    const links = this.#links.get(resident) ?? new Set();
-    this.#links.set(resident, links.add(link));
-    medium.attach(link);
-    resident.onLink(link);
-    if (rest.length > 0) medium.receive(rest);
-    return link;
-  }
-
-  #forget(resident: Resident, link: MediumLink): void {
-    const links = this.#links.get(resident);
-    links?.delete(link);
-    if (links?.size !== 0) return;
-    this.#links.delete(resident);
-    this.#waiting.get(resident)?.();
-    this.#waiting.delete(resident);
   }
 }
 
 function ignore(): void {}
 
-/** Resolves a name, and leaves out what may not be dialled. */
-function permittedLookup(permits: (address: string) => boolean, address: string): net.LookupFunction {
-  return (hostname, options, callback) => {
-    dns.lookup(hostname, { ...options, all: true }, (error, found) => {
-      if (error !== null) return callback(error, []);
-      const allowed = found.filter((entry) => permits(entry.address));
-      const [first] = allowed;
-      if (first === undefined) callback(new TransportError("EGTP_DIAL_FORBIDDEN", address), []);
-      else if (options.all === true) callback(null, allowed);
-      else callback(null, first.address, first.family);
-    });
-  };
-}
-
-function dialErrorCode(error: NodeJS.ErrnoException): TransportErrorCode {
-  // Node.js tries all addresses of a name and collects the errors; the code is that of the first.
-  switch (error.code) {
-    case "ECONNREFUSED":
-    case "ECONNRESET":
-      return "EGTP_DIAL_REFUSED";
-    case "ETIMEDOUT":
-      return "EGTP_DIAL_TIMEOUT";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-    case "EAI_FAIL":
-    case "EAI_NODATA":
-      return "EGTP_DIAL_NAME_NOT_FOUND";
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-    case "EADDRNOTAVAIL":
-    case "EAFNOSUPPORT":
-    case "EACCES":
-    case "EPERM":
-      return "EGTP_DIAL_UNREACHABLE";
-    case "EINVAL":
-      return "EGTP_BAD_ADDRESS";
-    default:
-      return "EGTP_DIAL_FAILED";
-  }
-}
-
-function listenErrorCode(error: NodeJS.ErrnoException): TransportErrorCode {
-  return error.code === "EADDRINUSE" ? "EGTP_ADDRESS_IN_USE" : "EGTP_LISTEN_FAILED";
-}
-
 function isHost(host: string): boolean {
   return /^[\x21-\x7e]{1,253}$/.test(host);
-}
-
-function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::" || host === "";
-}
-
-function addressText(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** The addresses of this machine, routable ones first; loopback when there is nothing else. */
-function ownAddresses(): string[] {
-  const addresses = Object.values(networkInterfaces())
-    .flatMap((entries) => entries ?? [])
-    .filter((entry) => !entry.internal && !/^(fe[89ab]|169\.254\.)/i.test(entry.address))
-    .map((entry) => entry.address);
-  if (addresses.length === 0) return ["127.0.0.1"];
-  const routable = addresses.filter((address) => isRoutableAddress(address));
-  const local = addresses.filter((address) => !isRoutableAddress(address));
-  return [...routable, ...local].slice(0, maxOwnAddresses);
 }
