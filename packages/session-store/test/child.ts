@@ -11,11 +11,17 @@ export class Child {
   readonly #reader: Interface;
   readonly #exited: Promise<unknown>;
 
-  /** @param fileLimit - No file may grow beyond so many blocks, as if the disk were full. */
-  constructor(folder: string, fileLimit?: number) {
+  /**
+   * @param options.fileLimit - No file may grow beyond so many blocks, as if the disk were full.
+   * @param options.kind - What it opens. Default: a session store.
+   */
+  constructor(
+    folder: string,
+    { fileLimit, kind = "sessions" }: { fileLimit?: number | undefined; kind?: "sessions" | "records" } = {},
+  ) {
     const main = fileURLToPath(new URL("crash-writer.ts", import.meta.url));
     const root = fileURLToPath(new URL("../../..", import.meta.url));
-    const args = ["--conditions=@egtp/source", "--import", "tsx", main, folder];
+    const args = ["--conditions=@egtp/source", "--import", "tsx", main, folder, kind];
     const limited = ["-c", `ulimit -f ${fileLimit}; exec "$0" "$@"`, process.execPath, ...args];
     const [command, all] = fileLimit === undefined ? [process.execPath, args] : ["sh", limited];
     this.#process = spawn(command, all, { cwd: root, stdio: ["pipe", "pipe", "inherit"] });

@@ -1,11 +1,15 @@
 /**
- * Run as a process of its own: opens the LMDB store in the folder `argv[2]`, says `open`, and does what each line of
- * its input says: a batch to write, answered by `kept` or the code of the error. It never closes the store: its end is always a crash.
+ * Run as a process of its own: opens the LMDB store in the folder `argv[2]`, or with `records` as `argv[3]` the record
+ * file there, says `open`, and does what each line of its input says: a batch to write, answered by `kept` or the code of
+ * the error. It never closes the store: its end is always a crash.
  */
 import { createInterface } from "node:readline";
 import { LmdbSessionStore } from "../src/nodejs/lmdb.ts";
+import { RecordFile } from "../src/nodejs/record-file.ts";
 
-const store = await LmdbSessionStore.open(process.argv[2]!).catch((error) => {
+const [, , folder = "", kind] = process.argv;
+const opening = kind === "records" ? RecordFile.open(folder, { sync: "flush" }) : LmdbSessionStore.open(folder);
+const store = await opening.catch((error) => {
   console.log(error.code);
   process.exit(1);
 });

@@ -44,7 +44,7 @@ async function open(folder: string, options?: LmdbStoreOptions): Promise<LmdbSes
 }
 
 function child(folder: string, fileLimit?: number): Child {
-  const started = new Child(folder, fileLimit);
+  const started = new Child(folder, { fileLimit });
   cleanups.push(() => started.kill());
   return started;
 }
