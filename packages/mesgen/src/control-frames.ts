@@ -7,7 +7,8 @@ import { FrameReader, FrameWriter, maxRejectedEntries, type RejectedEntry, WireE
 
 export interface Control {
   readonly rejected: readonly RejectedEntry[];
-  readonly closes: boolean;
+  /** The reason of a close, if there is one. */
+  readonly close: number | undefined;
   /** The frames after them: a view. */
   readonly rest: Uint8Array;
 }
@@ -27,12 +28,12 @@ const reader = new FrameReader(noBytes);
 export function readControl(plaintext: Uint8Array): Control | null {
   reader.reset(plaintext);
   let rejected = noEntries;
-  let closes = false;
+  let close: number | undefined;
   try {
     while (reader.next()) {
       if (reader.kind === "rejectedList") rejected = reader.entries;
-      else if (reader.kind === "close") closes = true;
-      else return { rejected, closes, rest: plaintext.subarray(reader.frameOffset) };
+      else if (reader.kind === "close") close = reader.reason;
+      else return { rejected, close, rest: plaintext.subarray(reader.frameOffset) };
     }
   } catch (error) {
     if (error instanceof WireError) return null;
@@ -40,7 +41,7 @@ export function readControl(plaintext: Uint8Array): Control | null {
   } finally {
     reader.reset(noBytes);
   }
-  return { rejected, closes, rest: noBytes };
+  return { rejected, close, rest: noBytes };
 }
 
 /** Puts them before other frames. The result is new memory, or `frames` itself when there is nothing to put. */

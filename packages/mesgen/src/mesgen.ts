@@ -10,6 +10,7 @@
 
 import type { AcceptedOffer, Counterparty, SessionMaps, SessionRecord } from "@egtp/session-store";
 import {
+  closeReason,
   comparePeerIds,
   counterLimit,
   decodeEnvelope,
@@ -97,6 +98,8 @@ export interface Opened {
   readonly lost: readonly string[];
   /** The peer started anew: whatever it has not handled must be sent again. */
   readonly restarted: boolean;
+  /** The peer says that another run with our key came to it after us. */
+  readonly superseded: boolean;
   /** Call `maps.commit()` and wait for it before handing on these frames, or any later ones of this peer. */
   readonly mustCommit: boolean;
 }
@@ -149,6 +152,7 @@ export class Carrier {
 }
 
 const nothing: readonly string[] = [];
+const noBytes = new Uint8Array(0);
 /** How often keys are looked through for those whose time is over. */
 const hourMs = 60 * 60 * 1000;
 
@@ -221,6 +225,12 @@ export class Mesgen {
       if (completed !== undefined) return completed;
     }
 
+    if (envelope.type !== "offer" && !envelope.sealedSender) {
+      // Named already: one more costs nothing and needs no grant.
+      const claimed = peerIdFromTrustedBytes(envelope.sender);
+      if (this.#table.knownState(claimed)?.rejected?.some((rejected) => rejected.id === id) === true)
+        return this.#unreadable(claimed, entry(id as SessionId), now);
+    }
     const work = envelope.type === "offer" || envelope.sealedSender ? "handshake" : "answer";
     if (admit?.(work, envelope.sealedSender ? undefined : peerIdFromTrustedBytes(envelope.sender)) === false) {
       return this.#drop("refused");
@@ -268,7 +278,8 @@ export class Mesgen {
     const restarted = noteEpoch(state, record.theirEpoch);
     const lost = this.#heedRejected(state, control.rejected, true, now);
     if (control.rejected.length > 0) this.#owe(state, now);
-    if (control.closes) {
+    const superseded = control.close === closeReason.superseded;
+    if (control.close !== undefined && !superseded) {
       this.#table.removeSession(counterparty, record.id);
       lost.push(record.id);
     }
@@ -282,6 +293,7 @@ export class Mesgen {
       frames: control.rest,
       lost,
       restarted,
+      superseded,
       mustCommit,
     };
   }
@@ -337,6 +349,7 @@ export class Mesgen {
       frames: control.rest,
       lost,
       restarted,
+      superseded: false,
       mustCommit,
     };
   }
@@ -407,6 +420,7 @@ export class Mesgen {
       frames: control.rest,
       lost,
       restarted,
+      superseded: false,
       mustCommit: true,
     };
   }
@@ -529,6 +543,7 @@ export class Mesgen {
       frames: control.rest,
       lost,
       restarted,
+      superseded: false,
       mustCommit: true,
     };
   }
@@ -679,14 +694,17 @@ export class Mesgen {
     if (frames.length > carrier.room) {
       throw new MesgenError("EGTP_MESGEN_TOO_LARGE", `${frames.length} bytes of frames, at most ${carrier.room}.`);
     }
-    const { target } = carrier;
     const state = this.#table.state(carrier.peer, now);
-    const early = "earlyKey" in target;
-    const close = early ? undefined : options.close;
-    const plaintext = withControl(state.rejected, close, frames);
-    const sending = early ? target : (target.sending as SendingHalf);
-    const acceptance = early ? undefined : (target.sending as SendingHalf).acceptance;
-    const handshake = early ? target.record.message : acceptance;
+    const close = carrier.early ? undefined : options.close;
+    const envelope = this.#seal(carrier, state, withControl(state.rejected, close, frames));
+    this.#sent(state, carrier.early, now);
+    return envelope;
+  }
+
+  #seal({ target, early }: Carrier, state: PeerState, plaintext: Uint8Array): Uint8Array {
+    const sending = early ? (target as LivePending) : ((target as LiveSession).sending as SendingHalf);
+    const acceptance = early ? undefined : (sending as SendingHalf).acceptance;
+    const handshake = early ? (target as LivePending).record.message : acceptance;
     const type = early ? "offer" : acceptance === undefined ? "data" : "acceptance";
     const headerLength = envelopeHeaderBytes(type, this.#sealedSender);
     const envelope = new Uint8Array(headerLength + plaintext.length + tagBytes);
@@ -703,9 +721,8 @@ export class Mesgen {
     );
     // Used up before it is used: no path leads to the same counter twice.
     sending.nextCounter = counter + 1;
-    const key = early ? target.earlyKey : (target.sending as SendingHalf).key;
+    const key = early ? (target as LivePending).earlyKey : (sending as SendingHalf).key;
     this.#crypto.seal(key, counter, envelope.subarray(0, headerLength), plaintext, envelope, headerLength);
-    this.#sent(state, early, now);
     return envelope;
   }
 
@@ -718,6 +735,26 @@ export class Mesgen {
     state.owedAt = undefined;
     if (state.needsResent !== undefined) state.answers?.answered(now);
     this.#untimeIfIdle(state);
+  }
+
+  /**
+   * Tells an earlier run of the peer, on a link that leads to it, that a later one came: the same key runs twice, or the
+   * link is dead. The session stays.
+   *
+   * @returns The envelope; `undefined` when nothing can be said to that run any more.
+   */
+  sealSuperseded(peer: PeerId, now: Millis): Uint8Array | undefined {
+    const counterparty = this.#maps.get(peer);
+    const epoch = this.#table.knownState(peer)?.epoch;
+    for (const record of counterparty?.sessions ?? []) {
+      if (record.theirEpoch === epoch) continue;
+      const session = this.#table.session(record.id, now);
+      if (session?.sending === undefined || session.sending.nextCounter >= counterLimit) continue;
+      // Nothing but this: what else there is to say is for the later run.
+      const plaintext = withControl(undefined, closeReason.superseded, noBytes);
+      return this.#seal(new Carrier(peer, session, 0), session.state, plaintext);
+    }
+    return undefined;
   }
 
   /** Names something that the layer above could not make sense of to the peer, as if its session were unknown. */

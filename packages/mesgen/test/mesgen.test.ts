@@ -275,6 +275,21 @@ describe("a forgotten session", () => {
   });
 });
 
+describe("a key that runs twice", () => {
+  it("the earlier run is told under its own session, which stays, and nothing is said to the later one", () => {
+    const { leader, follower } = establishedPair(now);
+    const id = leader.mesgen.preferred(follower.id, now);
+    expect(leader.mesgen.sealSuperseded(follower.id, now)).toBeUndefined();
+    const later = new TestPeer({ identity: follower.identity });
+    expect(opened(leader.hear(later.say(leader, "again me", now), now)).restarted).toBe(true);
+    const word = leader.mesgen.sealSuperseded(follower.id, now);
+    expect(later.hear(word!, now).kind).toBe("unreadable");
+    expect(opened(follower.hear(word!, now))).toMatchObject({ superseded: true, lost: [] });
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(id);
+    expect(follower.owed(leader, now)).toEqual([]);
+  });
+});
+
 describe("R5, P8: offers that cross", () => {
   it("leave both sides able to read either, and with the same front after two exchanges", () => {
     const { leader, follower } = strangers();

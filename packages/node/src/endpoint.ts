@@ -31,6 +31,8 @@ export type Received =
       readonly early: boolean;
       /** The peer started anew: what was known of its links may be void. */
       readonly restarted: boolean;
+      /** Another run with our key came to the peer after us. */
+      readonly superseded: boolean;
       /** Sessions and offers of ours that the peer cannot read. */
       readonly lost: readonly string[];
       /** To be returned on the link it came on. */
@@ -180,6 +182,7 @@ export class Endpoint {
       peer,
       early: result.early,
       restarted: result.restarted,
+      superseded: result.superseded,
       lost: result.lost,
       challenge,
       response,

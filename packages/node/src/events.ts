@@ -40,7 +40,8 @@ export type NodeEvent =
   | {
       readonly kind: "session";
       readonly at: Millis;
-      readonly state: "early" | "established" | "unreadable" | "lost" | "restarted";
+      /** `superseded`: the peer says that another process with our key came to it after us. A key is for one at a time. */
+      readonly state: "early" | "established" | "unreadable" | "lost" | "restarted" | "superseded";
       readonly peer: PeerId;
     }
   /** A message was handed to its handler, or one of ours ended. */

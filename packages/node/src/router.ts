@@ -15,6 +15,7 @@
  */
 import {
   authTagBytes,
+  closeReason,
   EgtpError,
   envelopeHeaderBytes,
   equalBytes,
@@ -78,7 +79,6 @@ const challengeAgainMs: Millis = 1_000;
 const learnAgainMs: Millis = 1_000;
 /** A link that lasted so long was a good one. */
 const steadyMs: Millis = 10_000;
-const farewellReason = 0;
 /** Relays whose mail is counted apart: a node is registered with a few. */
 const maxMailSources = 16;
 /** A rejected list of one entry, the usual answer to an unreadable envelope, with its tag and floor. */
@@ -498,7 +498,21 @@ export class Router implements ConnectorHost {
     }
     if (opened.response !== undefined) this.#heedResponse(link, route, opened.response, now);
     if (!link.isAnswered) this.#lookAt(route);
+    if (opened.restarted && link.route === route) this.#supersede(route, link, now);
     this.#heed(link.source, route, opened, now);
+  }
+
+  /** The peer started anew on a link: its others lead to an earlier run, if to any, which is told. The newest is the one. */
+  #supersede(route: PeerRoute, newest: NodeLink, now: Millis): void {
+    for (const link of route.links) {
+      if (link === newest || !link.isOpen || !link.isHeard || link.isRelayed) continue;
+      const word = this.#endpoint.mesgen.sealSuperseded(route.peer, now);
+      if (word !== undefined && linkBytesOf(word) <= link.budget(this.#limits.maxAmplification)) {
+        this.#send(link, route, word, undefined, now);
+      }
+      link.isSilent = true;
+      link.link.close("superseded");
+    }
   }
 
   /** What an envelope tells of its sender, whatever way it came. */
@@ -864,7 +878,7 @@ export class Router implements ConnectorHost {
     for (const route of this.#routes.values()) {
       const link = route.choose();
       if (link === undefined || !link.isHeard || !link.link.writable) continue;
-      const farewell = this.#endpoint.farewell(route.peer, now, farewellReason);
+      const farewell = this.#endpoint.farewell(route.peer, now, closeReason.goodbye);
       if (farewell !== undefined && linkBytesOf(farewell) <= link.budget(this.#limits.maxAmplification)) {
         this.#send(link, route, farewell, undefined, now);
       }
@@ -905,10 +919,11 @@ export class Router implements ConnectorHost {
     const after =
       opened.early && before !== "established" ? "early" : before === "none" || !opened.early ? "established" : before;
     route.session = after;
-    if (!opened.restarted && before === after) return;
+    if (!opened.restarted && !opened.superseded && before === after) return;
     if (!this.#events.wants("session")) return;
     const { peer } = route;
     if (opened.restarted) this.#events.emit({ kind: "session", at: now, state: "restarted", peer });
+    if (opened.superseded) this.#events.emit({ kind: "session", at: now, state: "superseded", peer });
     if (before !== after) this.#events.emit({ kind: "session", at: now, state: after, peer });
   }
 }

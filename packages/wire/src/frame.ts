@@ -36,6 +36,14 @@ export type FrameKind =
   | "probe"
   | "prompt";
 
+/** Why a close was sent. Others are read as a goodbye. */
+export const closeReason = {
+  /** The peer stops, or forgets this session. */
+  goodbye: 0,
+  /** Another run with the same key came after the one that this goes to. The session stays. */
+  superseded: 1,
+} as const;
+
 /** One entry of a rejected list: a session or an offer that its sender cannot use. */
 export interface RejectedEntry {
   readonly id: SessionId | OfferId;

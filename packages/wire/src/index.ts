@@ -32,7 +32,7 @@ export {
   WireError,
   type WireErrorCode,
 } from "./errors.ts";
-export type { FrameKind, RejectedEntry } from "./frame.ts";
+export { closeReason, type FrameKind, type RejectedEntry } from "./frame.ts";
 export { FrameReader } from "./frame-reader.ts";
 export { FrameWriter, type MessageFields, type ReceiptFields, type ReplyFields } from "./frame-writer.ts";
 export { EnvelopeSplitter, writeLengthPrefix } from "./framing.ts";
