@@ -213,7 +213,9 @@ export class Endpoint {
       if (received.unplaced) this.mesgen.reject(peer, opened.carrier, now);
       fault = received.fault;
     } else opened.mail?.release();
+    const knock = this.#knocks.get(peer);
     if (!opened.early) this.#knocks.delete(peer);
+    else if (knock !== undefined) knock.nextAt = Math.min(knock.nextAt, now + knock.intervalMs);
     if (this.delivery.wants(peer, now).any) this.#ready.add(peer);
     return fault;
   }
@@ -285,6 +287,12 @@ export class Endpoint {
     if (fate.state === "stored") this.delivery.stored(peer, flight, fate, now);
     else if (fate.state === "passed") this.delivery.passed(peer, flight, now);
     else this.delivery.returned(peer, flight, now);
+  }
+
+  /** An offer alone lies in a mailbox: another one would be mail as well, so it is repeated when the peer is heard. */
+  knockStored(peer: PeerId): void {
+    const knock = this.#knocks.get(peer);
+    if (knock !== undefined) knock.nextAt = Infinity;
   }
 
   /** A farewell to a peer, if there is a session to end. */

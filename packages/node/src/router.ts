@@ -698,6 +698,7 @@ export class Router implements ConnectorHost {
       link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
     }
     if (flight !== undefined) this.#endpoint.fate(route.peer, flight, fate, this.turn());
+    else if (fate.state === "stored") this.#endpoint.knockStored(route.peer);
   }
 
   /** What the link itself has to say. */
