@@ -20,7 +20,7 @@ describe("each rule and property of the specification has a test that bears its 
 });
 
 /** The ladder: each package stands on those before it, and may throw their errors. */
-const packages = ["wire", "session-store", "mesgen", "node", "relay"];
+const packages = ["wire", "session-store", "mesgen", "node", "metatracker", "relay"];
 const code = /\bEGTP_[A-Z0-9]+(?:_[A-Z0-9]+)*\b/g;
 
 test("each error code stands in the README of the lowest package that uses it", () => {

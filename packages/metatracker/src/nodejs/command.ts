@@ -1,0 +1,26 @@
+/**
+ * What the commands `egtp-metatracker` and `egtp-relay` share: `@egtp/metatracker/command`.
+ *
+ * Internal: for siblings of this package, and may change at any time.
+ */
+export { type Certificate, loadCertificate } from "./certificate.ts";
+export { CommandError, type CommandErrorCode, UsageError } from "./command-errors.ts";
+export {
+  duration,
+  flag,
+  type OptionSpecs,
+  portNumber,
+  readHost,
+  readOptions,
+  readPeerId,
+  someText,
+  someTexts,
+  wholeNumber,
+} from "./command-line.ts";
+export { DataFolder } from "./data-folder.ts";
+export { errorText, Log, type LogFacts, type LogLevel, type LogOptions } from "./log.ts";
+export { counter, counters, gauge, type Metric, type MetricSample, metricsText, nodeMetrics } from "./metrics.ts";
+export { type MonitorOptions, openMonitor } from "./monitor.ts";
+export { type Command, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
+export { listenForStop, type StopSignal } from "./stop-signal.ts";
+export { type WebAnswer, type WebPage, WebServer, type WebServerOptions } from "./web-server.ts";
