@@ -439,6 +439,37 @@ test("a record of ours that shows itself only when we publish is published above
   expect(alice.events).toMatchObject([{ kind: "published", seq: ahead + 1, error: undefined }]);
 });
 
+test.each([
+  ["went back by a week", 7 * 86_400_000],
+  ["went forward by a week", -7 * 86_400_000],
+])("a peer whose clock %s publishes above the record that it made before", async (_, aheadMs) => {
+  const identity = createIdentity();
+  const seq = world.time.now() + 30 * 86_400_000;
+  const before = signContactRecord(
+    {
+      id: identity.peer,
+      seq,
+      strategies: [],
+      services: [],
+      gone: false,
+      issued: world.time.now() + aheadMs,
+      ttl: 1_000,
+    },
+    (message) => identity.keys.sign(message),
+  );
+  const published: number[] = [];
+  const lookup: Lookup = {
+    kind: "keeper",
+    lookUp: async () => before,
+    publish: async (bytes) => {
+      published.push(verifyContactRecord(bytes, world.time.now()).seq);
+      return undefined;
+    },
+  };
+  await world.join("alice", { identity, lookup, isListed: false });
+  expect(published).toEqual([seq + 1]);
+});
+
 test("two nodes with one identity do not outbid each other without end", async () => {
   const identity = createIdentity();
   let attempts = 0;

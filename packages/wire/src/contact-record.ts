@@ -75,10 +75,11 @@ export function signContactRecord(fields: ContactRecord, sign: (message: Uint8Ar
 }
 
 /**
- * Reads a signed contact record and checks that its peer signed it and that it is valid now.
+ * Reads a signed contact record and checks that its peer signed it and that it is valid.
  *
  * @param bytes - Exactly one record, at most `maxContactRecordBytes`. Borrowed: neither kept nor changed.
- * @param now - Milliseconds since the Unix epoch, from the caller's clock.
+ * @param now - Milliseconds since the Unix epoch, from the caller's clock. `undefined`: it need not be valid now, as when a peer
+ *   looks for the number of its own last record.
  * @param verify - A faster verifier that gives the same answers; by default the portable one.
  * @returns The record, its strategies in the order its peer prefers.
  * @throws {@link WireError} `EGTP_WIRE_TRUNCATED`, `EGTP_WIRE_TRAILING_BYTES`, `EGTP_WIRE_TOO_LARGE`,
@@ -87,7 +88,7 @@ export function signContactRecord(fields: ContactRecord, sign: (message: Uint8Ar
  */
 export function verifyContactRecord(
   bytes: Uint8Array,
-  now: Millis,
+  now: Millis | undefined,
   verify: VerifySignature = verifyEd25519,
 ): ContactRecord {
   if (bytes.length <= signatureBytes) {
@@ -99,10 +100,10 @@ export function verifyContactRecord(
   const payload = bytes.subarray(signatureBytes);
   const record = readFields(decodePayload(payload));
   // Before the signature, which costs a thousand times as much to check.
-  if (now >= record.issued + record.ttl) {
+  if (now !== undefined && now >= record.issued + record.ttl) {
     throw new WireError("EGTP_WIRE_EXPIRED", `A contact record that was valid until ${record.issued + record.ttl}`);
   }
-  if (record.issued > now + maxClockSkewMs) {
+  if (now !== undefined && record.issued > now + maxClockSkewMs) {
     throw new WireError("EGTP_WIRE_NOT_YET_VALID", `A contact record that was issued at ${record.issued}`);
   }
   if (!verify(peerIdToBytes(record.id), concatBytes(signingDomain, payload), bytes.subarray(0, signatureBytes))) {

@@ -90,6 +90,7 @@ describe("a contact record", () => {
     expect(at(now - maxClockSkewMs)).toEqual(full);
     expect(codeOf(() => at(now + full.ttl))).toBe("EGTP_WIRE_EXPIRED");
     expect(codeOf(() => at(now - maxClockSkewMs - 1))).toBe("EGTP_WIRE_NOT_YET_VALID");
+    expect(verifyContactRecord(bytes, undefined, fastVerify)).toEqual(full);
   });
 
   it("is signed by the peer that it names, for this purpose", () => {
