@@ -102,6 +102,20 @@ export class MemoryNetwork {
     }
   }
 
+  /**
+   * Takes away what is at a place, as `kill -9` takes a process: nothing comes from there any more, and another transport may
+   * be made there. What was there is not told.
+   *
+   * @param silently - Its links stay open at their other ends, which hear nothing: its machine is gone too. Else they break.
+   */
+  vanish(name: string, silently = false): void {
+    this.#transports.get(name)?.vanish();
+    this.#transports.delete(name);
+    for (const wire of this.#links) {
+      if (wire.joins(name, undefined)) wire.vanish(name, silently);
+    }
+  }
+
   /** Lets no new link come about between two places. Returns what allows it again. */
   block(name: string, other: string): () => void {
     const routes = [route(name, other), route(other, name)];
@@ -183,6 +197,7 @@ class MemoryTransport implements Transport {
   readonly #door: Door;
   readonly #links = new Map<MediumLink, Resident>();
   readonly #stopping = new Map<Resident, () => void>();
+  #isGone = false;
 
   constructor(network: MemoryNetwork, name: string, settings: MemoryTransportSettings) {
     this.#network = network;
@@ -197,6 +212,10 @@ class MemoryTransport implements Transport {
 
   get listening(): boolean {
     return this.#settings.listen && !this.#door.empty;
+  }
+
+  vanish(): void {
+    this.#isGone = true;
   }
 
   async serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served> {
@@ -225,7 +244,7 @@ class MemoryTransport implements Transport {
       let isGivenUp = false;
       network.travel(
         () => {
-          if (isGivenUp) return;
+          if (isGivenUp || this.#isGone) return;
           const found = network.find(this.#name, name);
           if (typeof found === "string") return fail(found);
           const wire = network.connect(this.#name, name);
@@ -348,6 +367,16 @@ class Wire {
     this.far.lose();
   }
 
+  vanish(name: string, silently: boolean): void {
+    for (const [place, end] of [
+      [this.#from, this.near],
+      [this.#to, this.far],
+    ] as const) {
+      if (place === name) end.vanish();
+      else if (!silently) end.lose();
+    }
+  }
+
   goOn(): void {
     this.near.deliver();
     this.far.deliver();
@@ -429,6 +458,14 @@ class MemoryMedium implements LinkMedium {
   /** The connection breaks. */
   lose(): void {
     queueMicrotask(() => this.#leave("lost"));
+  }
+
+  /** This end is no more, and nobody is told. */
+  vanish(): void {
+    this.#items.length = 0;
+    this.#arrived = 0;
+    this.link = this.onLost = undefined;
+    this.#leave("lost");
   }
 
   /** Delivers from here what had the time to arrive, as far as the other end takes it. */

@@ -365,8 +365,9 @@ class RunningNode implements EgtpNode {
   async lookUp(peer: PeerId, { signal }: LookUpRequest = {}): Promise<Uint8Array | undefined> {
     const id = parsePeerId(peer);
     const known = this.#book.bytes(id, this.#schedule.now());
-    if (known !== undefined || this.#lookup === undefined) return known;
-    const bytes = await this.#lookup.lookUp(id, { signal: signal ?? AbortSignal.timeout(this.#limits.lookupMs) });
+    const lookup = this.#lookup;
+    if (known !== undefined || lookup === undefined) return known;
+    const bytes = await this.#withSignal(signal, (given) => lookup.lookUp(id, { signal: given }));
     if (bytes !== undefined) this.#book.learn(bytes, id, this.#schedule.now());
     return this.#book.bytes(id, this.#schedule.now());
   }
@@ -375,13 +376,12 @@ class RunningNode implements EgtpNode {
     service: string,
     { signal, max = defaultDiscovered }: DiscoverRequest = {},
   ): Promise<readonly PeerId[]> {
-    const found = await this.#lookup?.discover?.(service, {
-      signal: signal ?? AbortSignal.timeout(this.#limits.lookupMs),
-      max,
-    });
+    const lookup = this.#lookup;
+    if (lookup?.discover === undefined) return [];
+    const found = await this.#withSignal(signal, (given) => lookup.discover!(service, { signal: given, max }));
     const now = this.#schedule.now();
     const peers = new Set<PeerId>();
-    for (const bytes of (found ?? []).slice(0, max)) {
+    for (const bytes of found.slice(0, max)) {
       try {
         const record = this.#book.learn(bytes, undefined, now);
         if (!record.gone && record.services.includes(service) && record.id !== this.peerId) peers.add(record.id);
@@ -391,6 +391,11 @@ class RunningNode implements EgtpNode {
       }
     }
     return [...peers];
+  }
+
+  /** Runs a lookup for as long as its caller says, or as long as ours may take. */
+  #withSignal<T>(signal: AbortSignal | undefined, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return signal === undefined ? this.#router.connector.withTime(this.#limits.lookupMs, run) : run(signal);
   }
 
   introduce(peer: PeerId, strategies: readonly Strategy[]): void {

@@ -74,6 +74,25 @@ describe("a memory network", () => {
     expect(network.links).toBe(0);
   });
 
+  it("loses a place as a killed process is lost, and another may come there", async () => {
+    const network = new MemoryNetwork();
+    const { near, far } = await connected(network);
+    let isTold = false;
+    void far.ended.then(() => {
+      isTold = true;
+    });
+    network.vanish("b");
+    expect((await near.ended).reason).toBe("lost");
+    const again = await serve(network.transport("b"));
+    const other = use(await dial(network.transport("c"), again));
+    expect(network.links).toBe(1);
+    network.vanish("b", true);
+    const isHeard = other.link.send(Uint8Array.of(1));
+    expect({ isHeard, isTold }).toEqual({ isHeard: true, isTold: false });
+    await expect(dial(network.transport("d"), again)).rejects.toMatchObject({ code: "EGTP_DIAL_NAME_NOT_FOUND" });
+    expect(network.links).toBe(1);
+  });
+
   it("blocks new links until told otherwise", async () => {
     const network = new MemoryNetwork();
     const a = network.transport("a");

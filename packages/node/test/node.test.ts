@@ -465,6 +465,20 @@ test("stats count what went over the links", async () => {
   expect(alice.node.links()).toMatchObject([{ peer: bob.node.peerId, direction: "outgoing", isAnswered: true }]);
 });
 
+test("waits no longer for a directory than it may, by the clock it was given", async () => {
+  const slow = {
+    kind: "slow",
+    lookUp: () => new Promise<never>(() => {}),
+    discover: () => new Promise<never>(() => {}),
+  };
+  const { node } = await world.join("alice", { lookup: slow, isListed: false, limits: { node: { lookupMs: 700 } } });
+  const before = world.time.now();
+  for (const promise of [node.lookUp(createIdentity().peer), node.discover("relay")]) {
+    expect(await world.time.of(errorOf(promise))).toMatchObject({ code: "EGTP_NO_ANSWER" });
+  }
+  expect(world.time.now() - before).toBe(700);
+});
+
 test("discovers peers by what they offer, believes no record that does not verify, and can talk to them at once", async () => {
   const relay = await world.join("relay", { services: ["relay"] });
   relay.node.handle(echo, ({ body }) => body);
