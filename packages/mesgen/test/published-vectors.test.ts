@@ -5,7 +5,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
-import { decodeEnvelope, fromHex, toHex } from "@egtp/wire";
+import { decodeEnvelope, type Epoch, encodeUtf8, FrameWriter, fromHex, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import {
   type CryptoProvider,
@@ -115,8 +115,17 @@ function play(base: CryptoProvider, sealedSender: boolean) {
   const reborn = { tag: initiator.maps.tag, epoch: initiator.mesgen.epoch };
   step("the answer: an offer with a rejected list", initiator, responder, new Uint8Array(0));
   step("an acceptance, with what was lost", responder, initiator, textFrame("lost"));
+  step("data with a message of the initiator's first run", initiator, responder, earlierFrames(facts.initiator.epoch));
   expect(step("a close", initiator, responder, new Uint8Array(0), 1)).toBe("opened");
   return { ...facts, reborn, steps };
+}
+
+/** A message that an earlier run had kept, under the number and the type number that it had there. */
+function earlierFrames(epoch: Epoch): Uint8Array {
+  const writer = new FrameWriter(new Uint8Array(100));
+  writer.reset(0, epoch);
+  writer.message({ number: 7, typeNumber: 2, name: "demo/note", remainingMs: 60_000, body: encodeUtf8("kept") });
+  return writer.bytes();
 }
 
 function vectors(base: CryptoProvider) {

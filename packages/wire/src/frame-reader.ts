@@ -69,7 +69,10 @@ export class FrameReader {
   /** reply: the number of the message that it answers. */
   requestNumber = 0;
 
-  /** receipt, rejection: whose numbers it speaks of. reply: the request's epoch, when not the one the session names. */
+  /**
+   * receipt, rejection: whose numbers it speaks of. reply: the request's epoch, when not the one the session names.
+   * earlierEpoch: what the base and the numbers after it belong to, instead of the epoch that the session names.
+   */
   epoch: Epoch | undefined = undefined;
   /** receipt: what arrived, as ascending pairs [from, to), at most 256, with gaps between. */
   received: readonly number[] = noRanges;
@@ -96,6 +99,8 @@ export class FrameReader {
   #frameOffset = 0;
   #baseKnown = false;
   #base = 0;
+  /** An earlier epoch may no longer be named: one was, or a base was given. */
+  #epochSettled = false;
 
   /** @param bytes - The plaintext of one envelope. Borrowed for as long as frames are read. */
   constructor(bytes: Uint8Array) {
@@ -107,6 +112,7 @@ export class FrameReader {
     this.#in = new ByteReader(bytes);
     this.#frameOffset = 0;
     this.#baseKnown = false;
+    this.#epochSettled = false;
   }
 
   /** The bytes being read. */
@@ -195,6 +201,7 @@ export class FrameReader {
     if (hasBase) {
       this.#base = input.varint();
       this.#baseKnown = true;
+      this.#epochSettled = true;
     }
     this.base = this.#base;
     const number = this.#base + input.varint();
@@ -260,6 +267,7 @@ export class FrameReader {
         this.reason = input.u8();
         return;
       case "probe": {
+        this.#epochSettled = true;
         this.base = input.varint();
         this.from = this.base;
         const span = input.varint();
@@ -268,6 +276,11 @@ export class FrameReader {
         return;
       }
       case "prompt":
+        return;
+      case "earlierEpoch":
+        if (this.#epochSettled) throw badFrame("An earlier epoch after another, or after the first base");
+        this.#epochSettled = true;
+        this.epoch = epochFromBytes(input.take(epochBytes));
         return;
     }
   }

@@ -10,6 +10,7 @@ import {
   flagToEnd,
   frameClose,
   frameContactRecord,
+  frameEarlierEpoch,
   frameLinkChallenge,
   frameLinkResponse,
   frameMessage,
@@ -93,6 +94,8 @@ export class FrameWriter {
   #length = 0;
   #base = 0;
   #baseWritten = false;
+  /** To be written before the first base. */
+  #earlierEpoch: Epoch | undefined = undefined;
   #ended = false;
 
   /** @param buffer - Owned by the caller, written in place. */
@@ -104,11 +107,14 @@ export class FrameWriter {
    * Begins an envelope.
    *
    * @param base - The lowest number that the sender has not settled: travels with the first message or reply.
+   * @param earlierEpoch - What the base and all numbers belong to, when it is not the epoch that the session names:
+   *   travels before the first message, reply or probe.
    */
-  reset(base = 0): void {
+  reset(base = 0, earlierEpoch?: Epoch): void {
     this.#length = 0;
     this.#base = base;
     this.#baseWritten = false;
+    this.#earlierEpoch = earlierEpoch;
     this.#ended = false;
   }
 
@@ -134,7 +140,7 @@ export class FrameWriter {
     const length = body.length;
     const toEnd = fields.toEnd === true;
     let flags = frameMessage;
-    let size = 1 + varintLength(delta) + varintLength(typeNumber) + length;
+    let size = this.#epochLength + 1 + varintLength(delta) + varintLength(typeNumber) + length;
     if (!this.#baseWritten) {
       flags |= flagBase;
       size += varintLength(this.#base);
@@ -178,7 +184,7 @@ export class FrameWriter {
     const length = body.length;
     const toEnd = fields.toEnd === true;
     let flags = frameReply;
-    let size = 1 + varintLength(delta) + varintLength(requestNumber) + length;
+    let size = this.#epochLength + 1 + varintLength(delta) + varintLength(requestNumber) + length;
     if (!this.#baseWritten) {
       flags |= flagBase;
       size += varintLength(this.#base);
@@ -293,9 +299,10 @@ export class FrameWriter {
   /** Asks for a complete receipt over [base, base + span). @param span - At least 1. */
   probe(base: number, span: number): boolean {
     if (!(span >= 1)) throw new RangeError(`A probe of ${span} numbers`);
-    if (1 + varintLength(base) + varintLength(span) > this.room) return false;
-    this.#buffer[this.#length] = frameProbe;
-    const at = writeVarint(base, this.#buffer, this.#length + 1);
+    if (this.#epochLength + 1 + varintLength(base) + varintLength(span) > this.room) return false;
+    let at = this.#writeEpoch();
+    this.#buffer[at++] = frameProbe;
+    at = writeVarint(base, this.#buffer, at);
     this.#length = writeVarint(span, this.#buffer, at);
     return true;
   }
@@ -315,7 +322,7 @@ export class FrameWriter {
     return true;
   }
 
-  /** Appends frames that were written elsewhere; trusted to be whole, and to have a base if they need one. */
+  /** Appends frames that were written elsewhere; trusted to be whole, and to have a base and an epoch if they need them. */
   raw(frames: Uint8Array): boolean {
     if (frames.length > this.room) return false;
     this.#buffer.set(frames, this.#length);
@@ -323,10 +330,24 @@ export class FrameWriter {
     return true;
   }
 
+  get #epochLength(): number {
+    return this.#earlierEpoch === undefined ? 0 : 1 + epochBytes;
+  }
+
+  /** Names the earlier epoch, if that is still to be done. @returns Where to go on. */
+  #writeEpoch(): number {
+    const at = this.#length;
+    const epoch = this.#earlierEpoch;
+    if (epoch === undefined) return at;
+    this.#earlierEpoch = undefined;
+    this.#buffer[at] = frameEarlierEpoch;
+    return putName(epoch, epochBytes, this.#buffer, at + 1);
+  }
+
   /** The first byte, the base if it was not yet given, and the number. */
   #begin(flags: number, delta: number): number {
     const buffer = this.#buffer;
-    let at = this.#length;
+    let at = this.#writeEpoch();
     buffer[at++] = flags;
     if (!this.#baseWritten) {
       at = writeVarint(this.#base, buffer, at);

@@ -13,10 +13,12 @@
  *     07                      close           reason 1
  *     08                      probe           base | span
  *     09                      prompt
+ *     0a                      earlier epoch   epoch 8
  *     01ffffff (in bits)      message         [base] delta | type | [name] | [remaining ms] | [index, total] | [length] | body
  *     10ffffff (in bits)      reply           [base] delta | [epoch 8] | request number | [index, total] | [length] | body
  *
- * Numbers without a size are varints. A floor is 8 bytes big-endian.
+ * Numbers without a size are varints. A floor is 8 bytes big-endian. An earlier epoch stands before the first message,
+ * reply or probe, whose base and numbers are then of that epoch of the sender.
  *
  * @see docs/spec.md, "Frames"
  */
@@ -34,7 +36,8 @@ export type FrameKind =
   | "linkResponse"
   | "close"
   | "probe"
-  | "prompt";
+  | "prompt"
+  | "earlierEpoch";
 
 /** Why a close was sent. Others are read as a goodbye. */
 export const closeReason = {
@@ -60,6 +63,7 @@ export const frameLinkResponse = 0x06;
 export const frameClose = 0x07;
 export const frameProbe = 0x08;
 export const framePrompt = 0x09;
+export const frameEarlierEpoch = 0x0a;
 export const frameMessage = 0x40;
 export const frameReply = 0x80;
 
@@ -97,6 +101,8 @@ export const kindOfByte: readonly (FrameKind | undefined)[] = Array.from({ lengt
       return "probe";
     case framePrompt:
       return "prompt";
+    case frameEarlierEpoch:
+      return "earlierEpoch";
     default:
       return undefined;
   }

@@ -122,6 +122,7 @@ function constantStep(write: Step[0], frame: PlainFrame): (base: number) => Step
 
 interface Run {
   readonly base: number;
+  readonly earlierEpoch: Epoch | undefined;
   readonly steps: readonly Step[];
   readonly padding: readonly number[];
 }
@@ -130,14 +131,15 @@ interface Run {
 export const anyRun: fc.Arbitrary<Run> = fc
   .record({
     base: number,
+    earlierEpoch: fc.option(hexName<Epoch>(8), { nil: undefined }),
     makers: fc.array(step, { maxLength: 6 }),
     padding: fc.array(fc.nat(5), { minLength: 6, maxLength: 6 }),
   })
-  .map(({ base, makers, padding }) => ({ base, steps: makers.map((make) => make(base)), padding }));
+  .map(({ base, makers, ...rest }) => ({ base, steps: makers.map((make) => make(base)), ...rest }));
 
-export function writeRun({ base, steps, padding }: Run): Uint8Array {
+export function writeRun({ base, earlierEpoch, steps, padding }: Run): Uint8Array {
   const writer = new FrameWriter(new Uint8Array(200_000));
-  writer.reset(base);
+  writer.reset(base, earlierEpoch);
   steps.forEach(([write], i) => {
     expect(writer.padding(padding[i] ?? 0) && write(writer)).toBe(true);
   });
@@ -145,6 +147,9 @@ export function writeRun({ base, steps, padding }: Run): Uint8Array {
 }
 
 /** What reading the run must give. */
-export function plainRun({ base, steps }: Run): PlainFrame[] {
-  return steps.map(([, frame]) => frame(base));
+export function plainRun({ base, earlierEpoch, steps }: Run): PlainFrame[] {
+  const frames = steps.map(([, frame]) => frame(base));
+  const first = frames.findIndex(({ kind }) => kind === "message" || kind === "reply" || kind === "probe");
+  if (earlierEpoch === undefined || first < 0) return frames;
+  return [...frames.slice(0, first), { kind: "earlierEpoch", epoch: earlierEpoch }, ...frames.slice(first)];
 }

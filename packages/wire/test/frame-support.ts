@@ -48,6 +48,8 @@ export function plainFrame(reader: FrameReader): PlainFrame {
       return { kind, from, to };
     case "prompt":
       return { kind };
+    case "earlierEpoch":
+      return { kind, epoch };
   }
 }
 
@@ -60,9 +62,9 @@ export function readFrames(bytes: Uint8Array): PlainFrame[] {
 }
 
 /** What `write` puts into a buffer that is large enough. */
-export function written(write: (writer: FrameWriter) => void, base = 0): Uint8Array {
+export function written(write: (writer: FrameWriter) => void, base = 0, earlierEpoch?: Epoch): Uint8Array {
   const writer = new FrameWriter(new Uint8Array(70_000));
-  writer.reset(base);
+  writer.reset(base, earlierEpoch);
   write(writer);
   return writer.bytes().slice();
 }

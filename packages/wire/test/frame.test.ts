@@ -12,7 +12,7 @@ import {
   type StoreTag,
   toHex,
 } from "../src/index.ts";
-import { entries, epoch, plainFrame, readFrames, samples, written } from "./frame-support.ts";
+import { entries, epoch, otherEpoch, plainFrame, readFrames, samples, written } from "./frame-support.ts";
 import { bitFlips, codeOf, cuts, ifDecoded, sampleBytes, valueOrWireError } from "./support.ts";
 
 const epochHex = "0102030405060708";
@@ -138,9 +138,71 @@ describe("a run of frames", () => {
     expect(reader.next()).toBe(true);
     expect(codeOf(() => reader.next())).toBe("EGTP_WIRE_TRUNCATED");
     expect(reader.next()).toBe(false);
-    const other = new FrameReader(fromHex("0aff"));
+    const other = new FrameReader(fromHex("0bff"));
     expect(codeOf(() => other.peek())).toBe("EGTP_WIRE_UNKNOWN_FRAME");
     expect(other.next()).toBe(false);
+  });
+});
+
+describe("an earlier epoch", () => {
+  const named = `0a${epochHex}`;
+
+  it("is named once, before the first message, reply or probe, and before nothing else", () => {
+    const message = (w: FrameWriter) => w.message({ number: 305, typeNumber: 3, body: fromHex("c0ffee") });
+    const reply = (w: FrameWriter) => w.reply({ number: 301, requestNumber: 9, body: fromHex("ff") });
+    const probe = (w: FrameWriter) => w.probe(300, 128);
+    const others = (w: FrameWriter) => w.prompt() && w.rejection(otherEpoch, 1, 2) && w.padding(2);
+    const bytesOf = (...writes: ((w: FrameWriter) => boolean)[]) =>
+      toHex(written((w) => expect(writes.every((write) => write(w))).toBe(true), 300, epoch));
+    expect(bytesOf(message, reply)).toBe(`${named}41ac02050303c0ffee80010901ff`);
+    expect(bytesOf(reply, message)).toBe(`${named}81ac02010901ff40050303c0ffee`);
+    expect(bytesOf(probe, message)).toBe(`${named}08ac02800141ac02050303c0ffee`);
+    expect(bytesOf(others, message)).toBe(`0902${otherEpoch}01020000${named}41ac02050303c0ffee`);
+    expect(bytesOf(others)).not.toContain(named);
+    expect(readFrames(fromHex(bytesOf(message)))).toMatchObject([
+      { kind: "earlierEpoch", epoch },
+      { kind: "message", number: 305 },
+    ]);
+  });
+
+  it("leaves no trace where what follows does not fit", () => {
+    const body = sampleBytes(3);
+    const writes: ((w: FrameWriter) => boolean)[] = [
+      (w) => w.message({ number: 300, typeNumber: 1, body }),
+      (w) => w.reply({ number: 300, requestNumber: 1, body }),
+      (w) => w.probe(300, 1),
+    ];
+    for (const write of writes) {
+      const whole = written(write, 300, epoch);
+      for (let room = 0; room < whole.length; room++) {
+        const writer = new FrameWriter(new Uint8Array(room));
+        writer.reset(300, epoch);
+        expect(write(writer)).toBe(false);
+        expect(writer.length).toBe(0);
+      }
+      const exact = new FrameWriter(new Uint8Array(whole.length));
+      exact.reset(300, epoch);
+      expect(write(exact)).toBe(true);
+      // The next envelope is of the epoch that the session names.
+      exact.reset(300);
+      expect(write(exact)).toBe(true);
+      expect(toHex(exact.bytes())).not.toContain(named);
+    }
+  });
+
+  it("is refused behind another, behind a number, and when cut", () => {
+    expect(readFrames(fromHex(`${named}09410000000100`))).toHaveLength(3);
+    expect(refuse(named + named)).toBe("EGTP_WIRE_BAD_FRAME");
+    expect(refuse(`4100000000${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
+    expect(refuse(`8100000000${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
+    expect(refuse(`080001${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
+    for (const cut of cuts(fromHex(named))) {
+      if (cut.length > 0) expect(codeOf(() => readFrames(cut))).toBe("EGTP_WIRE_TRUNCATED");
+    }
+    const reader = new FrameReader(fromHex(named));
+    expect(reader.next()).toBe(true);
+    reader.reset(fromHex(named));
+    expect(reader.next()).toBe(true);
   });
 });
 
@@ -150,7 +212,7 @@ describe("first bytes", () => {
       (byte) => valueOrWireError(() => new FrameReader(Uint8Array.of(byte)).peek()) === undefined && byte !== 0,
     );
     const expected = [];
-    for (let byte = 0x0a; byte < 0x40; byte++) expected.push(byte);
+    for (let byte = 0x0b; byte < 0x40; byte++) expected.push(byte);
     for (let byte = 0x80; byte < 0xc0; byte++) if ((byte & 0x30) !== 0) expected.push(byte);
     for (let byte = 0xc0; byte < 0x100; byte++) expected.push(byte);
     expect(unknown).toEqual(expected);
