@@ -196,8 +196,8 @@ describe("an earlier epoch", () => {
     expect(refuse(`4100000000${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
     expect(refuse(`8100000000${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
     expect(refuse(`080001${named}`)).toBe("EGTP_WIRE_BAD_FRAME");
-    for (const cut of cuts(fromHex(named))) {
-      if (cut.length > 0) expect(codeOf(() => readFrames(cut))).toBe("EGTP_WIRE_TRUNCATED");
+    for (let length = 1; length < 9; length++) {
+      expect(refuse(named.slice(0, 2 * length))).toBe("EGTP_WIRE_TRUNCATED");
     }
     const reader = new FrameReader(fromHex(named));
     expect(reader.next()).toBe(true);
