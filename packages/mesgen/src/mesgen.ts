@@ -334,8 +334,10 @@ export class Mesgen {
     // Its maker repeats the list with every copy of the offer: only what is new in it asks for an answer.
     if (lost.length > 0) this.#owe(state, now);
     this.#followOffer(state, counterparty, offer, now);
-    if (this.#table.front(counterparty) === undefined && !early.named) {
-      // Its acceptance is gone with an earlier run: the maker must be told to let go of this offer.
+    const session = this.#table.session(offer.sessionId, now);
+    if (!early.named && (session === undefined || (session.sending === undefined && !session.confirmed))) {
+      // Its acceptance is gone, with an earlier run or with a sending key that faded: the maker, who has not seen it, must
+      // be told to let go of this offer.
       early.named = true;
       this.#unreadable(state.peer, entry(offer.offerId), now);
     }

@@ -332,6 +332,50 @@ describe("R5, P8: offers that cross", () => {
   });
 });
 
+describe("P1: an offer whose acceptance got lost", () => {
+  const later = now + 120_000;
+
+  /** Its maker goes on under it, while the follower saw a session before it used, and left that of the offer. */
+  function withLostAcceptance() {
+    const { leader, follower } = strangers();
+    follower.hear(leader.say(follower, "1", now), now);
+    leader.hear(follower.say(leader, "2", now), now);
+    const delayed = leader.say(follower, "3", now);
+    const unknown = follower.say(leader, "4", now).slice();
+    unknown[40] = (unknown[40] as number) ^ 1;
+    leader.hear(unknown, now);
+    leader.owed(follower, now);
+    const offer = leader.owed(follower, leader.mesgen.nextDeadline as number)[0] as Uint8Array;
+    follower.hear(offer, now);
+    follower.say(leader, "with the acceptance", now);
+    follower.hear(delayed, now);
+    return { leader, follower, offer };
+  }
+
+  it("is completed as long as the follower can answer it", () => {
+    const { leader, follower } = withLostAcceptance();
+    follower.hear(leader.say(follower, "again", now), now);
+    leader.hear(follower.say(leader, "5", now), now);
+    expect(leader.maps.get(follower.id)?.pending).toBeUndefined();
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(leader.mesgen.preferred(follower.id, now));
+  });
+
+  it("is let go of when the key of its session faded: both go on to one established session", () => {
+    const { leader, follower, offer } = withLostAcceptance();
+    for (const peer of [leader, follower]) peer.mesgen.tick(later);
+    const again = leader.say(follower, "again", later);
+    expect(decodeEnvelope(again).handshake).toEqual(decodeEnvelope(offer).handshake);
+    follower.hear(again, later);
+    const { id } = decodeEnvelope(offer);
+    const answer = follower.owed(leader, later)[0] as Uint8Array;
+    expect(opened(leader.hear(answer, later)).lost).toEqual([Buffer.from(id).toString("hex")]);
+    follower.hear(leader.say(follower, "5", later), later);
+    leader.hear(follower.say(leader, "6", later), later);
+    expect(follower.mesgen.preferred(leader.id, later)).toBe(leader.mesgen.preferred(follower.id, later));
+    expect(typeOf(leader.say(follower, "7", later))).toBe("data");
+  });
+});
+
 describe("restart with the store kept", () => {
   it("P3: no loaded session sends; the first message rides on a new offer and names the loaded one", () => {
     const { leader, follower } = establishedPair(now);

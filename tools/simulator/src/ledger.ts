@@ -20,6 +20,8 @@ export interface Entry {
   readonly sentAt: number;
   readonly body: Uint8Array;
   readonly isRequest: boolean;
+  /** It must not travel as early data. */
+  readonly needsSession: boolean;
   /** How it ended for its sender, if it did. */
   outcome: string | undefined;
   endedAt: number | undefined;
@@ -31,7 +33,7 @@ export interface Entry {
 export class Ledger {
   readonly entries: Entry[] = [];
 
-  enter(from: PeerId, to: PeerId, sentAt: number, size: number, isRequest: boolean): Entry {
+  enter(from: PeerId, to: PeerId, sentAt: number, size: number, isRequest: boolean, needsSession: boolean): Entry {
     const serial = this.entries.length;
     const body = bodyOf(serial, size);
     const entry: Entry = {
@@ -41,6 +43,7 @@ export class Ledger {
       sentAt,
       body,
       isRequest,
+      needsSession,
       outcome: undefined,
       endedAt: undefined,
       orphaned: false,

@@ -138,7 +138,7 @@ export class SimPeer implements Station {
   send(to: PeerId, size: number, isRequest: boolean, deadlineMs: number): Entry | undefined {
     if (!this.up) return undefined;
     const { ledger, clock } = this.#world;
-    const entry = ledger.enter(this.id, to, clock.now, size, isRequest);
+    const entry = ledger.enter(this.id, to, clock.now, size, isRequest, this.#world.random.chance(0.1));
     const now = this.now();
     const outgoing = this.endpoint.delivery.enqueue(
       to,
@@ -147,6 +147,7 @@ export class SimPeer implements Station {
         body: entry.body,
         request: isRequest,
         deadlineAt: now + deadlineMs,
+        established: entry.needsSession,
         context: entry,
       },
       now,
@@ -266,6 +267,7 @@ export class SimPeer implements Station {
       at: clock.now,
     };
     this.#world.log(() => `${this.name} is handed message ${entry.serial}`);
+    if (incoming.early && entry.needsSession) violate("P4", `message ${entry.serial} came early and must not`);
     if (this.#isReplay) violate("P2", `an envelope that was opened before delivered message ${entry.serial}`);
     const before = entry.handovers.at(-1);
     if (before !== undefined) this.#judgeRepeat(entry, before, handover);
