@@ -11,6 +11,8 @@ export const replayWindowSize = 8_128;
 export interface MesgenLimits {
   /** Counters saved ahead: after a crash this many at most are refused, and one commit is awaited per so many envelopes. */
   readonly counterLeap: number;
+  /** A limit that was raised is lowered to what was read by then this much later: what a crash refuses is of seconds. */
+  readonly lowerLimitsMs: number;
   /** An answer to an unreadable envelope leaves at once, the next to the same peer no sooner than this; then doubling. */
   readonly answerIntervalMs: number;
   /** The longest distance between two answers to one peer. */
@@ -36,6 +38,7 @@ const dayMs = 24 * 60 * minuteMs;
 
 export const defaultMesgenLimits: MesgenLimits = {
   counterLeap: 4_096,
+  lowerLimitsMs: 5_000,
   answerIntervalMs: 500,
   maxAnswerIntervalMs: minuteMs,
   probeTimeoutMs: 1_000,

@@ -192,7 +192,7 @@ export class Mesgen {
     this.#sealedSender = options.sealedSender ?? false;
     this.#limits = { ...defaultMesgenLimits, ...options.limits };
     this.epoch = toHex(this.#crypto.randomBytes(8)) as Epoch;
-    this.#table = new PeerTable(this.#maps, this.#limits.sendingKeyGraceMs);
+    this.#table = new PeerTable(this.#maps, this.#limits);
   }
 
   // ---- Receiving
@@ -264,8 +264,7 @@ export class Mesgen {
     const counterparty = this.#maps.ensure(state.peer, now);
     let mustCommit = false;
     if (counter >= record.counterLimit) {
-      record.counterLimit = counter + this.#limits.counterLeap;
-      this.#maps.touch(counterparty);
+      this.#table.raiseLimit(counterparty, record, session.window, counter, now);
       mustCommit = true;
     }
     this.#confirm(session);
@@ -325,8 +324,7 @@ export class Mesgen {
     early.mark(counter);
     let mustCommit = false;
     if (counter >= offer.counterLimit) {
-      offer.counterLimit = counter + this.#limits.counterLeap;
-      this.#maps.touch(counterparty);
+      this.#table.raiseLimit(counterparty, offer, early, counter, now);
       mustCommit = true;
     }
     const restarted = noteEpoch(state, offer.theirEpoch);
@@ -511,7 +509,7 @@ export class Mesgen {
     };
     const newStore = counterparty.theirTag !== undefined && counterparty.theirTag !== offer.makerTag;
     counterparty.theirTag = offer.makerTag;
-    this.#table.rememberAccepted(counterparty, remembered, envelope.counter);
+    this.#table.rememberAccepted(counterparty, remembered, envelope.counter, now);
     this.#table.addSession(
       counterparty,
       record,
@@ -793,20 +791,32 @@ export class Mesgen {
       if (owedAt !== undefined && (next === undefined || owedAt < next)) next = owedAt;
       if (probe !== undefined && !probe.failed && (next === undefined || probe.deadline < next)) next = probe.deadline;
     }
-    const fadeAt = this.#table.nextFadeAt;
-    if (fadeAt !== undefined && (next === undefined || fadeAt < next)) next = fadeAt;
     const sweepAt = this.#sweptAt === undefined ? undefined : this.#sweptAt + hourMs;
-    if (sweepAt !== undefined && (next === undefined || sweepAt < next)) next = sweepAt;
+    for (const at of [this.#table.nextFadeAt, this.#table.nextLowerAt, sweepAt]) {
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
     return next;
   }
 
-  /** Erases keys whose time is over. Calling too early or twice does no harm. */
+  /**
+   * Erases keys whose time is over, and lowers counter limits in the maps, which nothing has to wait for. Calling too early or
+   * twice does no harm.
+   */
   tick(now: Millis): void {
     this.#table.eraseFaded(now);
+    this.#table.lowerLimits(now);
     if (this.#sweptAt === undefined || Math.abs(now - this.#sweptAt) >= hourMs) {
       this.#sweptAt = now;
       this.#sweep(now);
     }
+  }
+
+  /**
+   * Lowers all counter limits in the maps to what was read. Called before the last commit of a run, it lets the next one read
+   * all that comes meanwhile; after it, everything still works as before.
+   */
+  lowerLimits(): void {
+    this.#table.lowerAllLimits();
   }
 
   #sweep(now: Millis): void {

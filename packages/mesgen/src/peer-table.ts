@@ -7,6 +7,7 @@
 
 import type { AcceptedOffer, Counterparty, PendingOffer, SessionMaps, SessionRecord } from "@egtp/session-store";
 import { counterLimit, type Millis, type OfferId, type PeerId, peerIdToBytes, type SessionId } from "@egtp/wire";
+import type { MesgenLimits } from "./limits.ts";
 import {
   createPeerState,
   EarlyWindow,
@@ -20,9 +21,12 @@ import { ReplayWindow } from "./replay-window.ts";
 /** Keys of peers that are kept as bytes. */
 const maxIds = 1_024;
 
+/** What is kept of a key that opens envelopes: counters at or above its limit raise that first. */
+type Limited = SessionRecord | AcceptedOffer;
+
 export class PeerTable {
   readonly #maps: SessionMaps;
-  readonly #sendingKeyGraceMs: number;
+  readonly #limits: MesgenLimits;
   readonly #states = new Map<PeerId, PeerState>();
   /** At most `maxIds`; then it begins anew. */
   readonly #ids = new Map<PeerId, Uint8Array>();
@@ -32,13 +36,16 @@ export class PeerTable {
   readonly #pendings = new Map<OfferId, PeerState>();
   /** Sessions behind the front that still have a sending key. */
   readonly #fading = new Set<LiveSession>();
+  /** Whose counter limit is ahead of what was read. What leaves the maps stays here until the limits are lowered. */
+  readonly #ahead = new Map<Limited, { readonly counterparty: Counterparty; readonly window: ReplayWindow }>();
+  #lowerAt: Millis | undefined;
   /** Peers with a deadline: an envelope owed, or a probe running. */
   readonly timed = new Set<PeerState>();
   #serial = 0;
 
-  constructor(maps: SessionMaps, sendingKeyGraceMs: number) {
+  constructor(maps: SessionMaps, limits: MesgenLimits) {
     this.#maps = maps;
-    this.#sendingKeyGraceMs = sendingKeyGraceMs;
+    this.#limits = limits;
     maps.onEvict((counterparty) => this.#forget(counterparty));
   }
 
@@ -129,6 +136,7 @@ export class PeerTable {
     for (const dropped of this.#maps.insertSession(counterparty, record, index)) this.#drop(dropped.id);
     const session = liveSession(record, this.state(counterparty.peer, now), sending, false, this.nextSerial());
     this.#sessions.set(record.id, session);
+    this.#noteAhead(counterparty, record, session.window, now);
     const front = this.front(counterparty);
     if (displaced !== undefined && displaced !== front) this.#fade(displaced, now);
     if (sending !== undefined && session !== front) this.#fade(session, now);
@@ -163,14 +171,14 @@ export class PeerTable {
   /** Erases the sending keys whose time behind the front is over. */
   eraseFaded(now: Millis): void {
     for (const session of this.#fading) {
-      if (now - (session.leftFrontAt ?? now) >= this.#sendingKeyGraceMs) this.eraseSendingKey(session);
+      if (now - (session.leftFrontAt ?? now) >= this.#limits.sendingKeyGraceMs) this.eraseSendingKey(session);
     }
   }
 
   get nextFadeAt(): Millis | undefined {
     let next: Millis | undefined;
     for (const { leftFrontAt } of this.#fading) {
-      const at = (leftFrontAt ?? 0) + this.#sendingKeyGraceMs;
+      const at = (leftFrontAt ?? 0) + this.#limits.sendingKeyGraceMs;
       if (next === undefined || at < next) next = at;
     }
     return next;
@@ -203,12 +211,13 @@ export class PeerTable {
   }
 
   /** Remembers an offer that is being accepted, under the envelope that brought it. */
-  rememberAccepted(counterparty: Counterparty, offer: AcceptedOffer, counter: number): void {
+  rememberAccepted(counterparty: Counterparty, offer: AcceptedOffer, counter: number, now: Millis): void {
     const before = counterparty.accepted;
     this.#maps.rememberAccepted(counterparty, offer);
     const early = new EarlyWindow();
     early.mark(counter);
     this.#early.set(offer.offerId, early);
+    this.#noteAhead(counterparty, offer, early, now);
     for (const { offerId } of before) {
       if (this.#maps.findAccepted(offerId) === undefined) this.#early.delete(offerId);
     }
@@ -219,6 +228,44 @@ export class PeerTable {
     offer.earlyKey = undefined;
     this.#early.delete(offer.offerId);
     this.#maps.touch(counterparty);
+  }
+
+  // ---- Counter limits
+
+  /** Raises the limit above a counter, with some to spare, so that few envelopes have to wait for a commit. */
+  raiseLimit(counterparty: Counterparty, record: Limited, window: ReplayWindow, counter: number, now: Millis): void {
+    record.counterLimit = counter + this.#limits.counterLeap;
+    this.#maps.touch(counterparty);
+    this.#noteAhead(counterparty, record, window, now);
+  }
+
+  #noteAhead(counterparty: Counterparty, record: Limited, window: ReplayWindow, now: Millis): void {
+    this.#ahead.set(record, { counterparty, window });
+    this.#lowerAt ??= now + this.#limits.lowerLimitsMs;
+  }
+
+  /**
+   * Lowers limits that are ahead to what was read, when it is time. That is safe at any time, written at once or later:
+   * what was read stays below, and whatever comes at or above the limit raises it first.
+   */
+  lowerLimits(now: Millis): void {
+    if (this.#lowerAt === undefined) return;
+    const { lowerLimitsMs } = this.#limits;
+    if (this.#lowerAt - now > lowerLimitsMs) this.#lowerAt = now + lowerLimitsMs; // the clock went back
+    if (now >= this.#lowerAt) this.lowerAllLimits();
+  }
+
+  lowerAllLimits(): void {
+    for (const [record, { counterparty, window }] of this.#ahead) {
+      record.counterLimit = window.next;
+      this.#maps.touch(counterparty);
+    }
+    this.#ahead.clear();
+    this.#lowerAt = undefined;
+  }
+
+  get nextLowerAt(): Millis | undefined {
+    return this.#lowerAt;
   }
 
   // ---- Pending offers

@@ -43,6 +43,7 @@ for (const guestBegins of [true, false]) {
   for (let i = 0; i < 300; i++) meet(guestBegins);
   const before = used();
   for (let i = 0; i < count / 2; i++) meet(guestBegins);
+  host.mesgen.tick(now + 10_000); // by then they are idle
   perSession[guestBegins ? "accepted" : "offered"] = (used() - before) / (count / 2);
 }
 process.stdout.write(JSON.stringify({ perSession, sessions: host.maps.sessionCount }));

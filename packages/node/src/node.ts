@@ -257,6 +257,7 @@ class RunningNode implements EgtpNode {
     try {
       await this.#lookup?.close?.();
     } finally {
+      this.#mesgen.lowerLimits();
       await this.#maps.close();
     }
   }

@@ -1,6 +1,6 @@
 /** What must be kept before it is handed over or said: nodes above stores that take their time, fail, or are damaged. */
 import { createIdentity } from "@egtp/mesgen";
-import { MemorySessionStore, type SessionStore, type StoreEntry } from "@egtp/session-store";
+import { MemorySessionStore, SessionMaps, type SessionStore, type StoreEntry } from "@egtp/session-store";
 import { defineMessage } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createNode, type EgtpNode, type NodeEvent } from "../src/index.ts";
@@ -146,4 +146,27 @@ test("an identity is as old as its first store only once", async () => {
     born.push([...store.load()].some(([, value]) => value.length > 0));
   }
   expect(born).toEqual([true, true]);
+});
+
+test("what is left for it under a session can be read by the next run, after a stop, and after a while also without one", async () => {
+  const store = new MemorySessionStore();
+  const bob = await bobWith(store);
+  bob.handle(note, () => {});
+  const send = () => world.time.of(alice.send(bob.peerId, note, Uint8Array.of(1)));
+  const limits = () => {
+    const random = (length: number) => new Uint8Array(length);
+    const { sessions = [], accepted = [] } =
+      SessionMaps.open(store.snapshot(), { now: world.time.now(), random }).get(alice.peerId) ?? {};
+    return [...sessions, ...accepted].map(({ counterLimit }) => counterLimit);
+  };
+  for (let i = 0; i < 5; i++) await send();
+  expect(Math.max(...limits())).toBeGreaterThan(4_000);
+  await world.time.pass(6_100);
+  const atRest = limits();
+  expect(atRest.length).toBeGreaterThan(1);
+  expect(Math.max(...atRest)).toBeLessThan(20);
+  await send();
+  expect(Math.max(...limits())).toBeGreaterThan(4_000);
+  await world.time.of(bob.stop());
+  expect(Math.max(...limits())).toBeLessThan(20);
 });

@@ -24,6 +24,8 @@ export interface Recorded {
   readonly to: PeerId;
   readonly envelope: Uint8Array;
   readonly sentAt: number;
+  /** It reached its recipient: when it comes again, it is a replay. */
+  arrived?: boolean;
 }
 
 export interface Station {
@@ -103,8 +105,16 @@ export class Network {
   }
 
   #hand(passing: Recorded): void {
-    if (this.#isUp(passing.to)) this.#stations.get(passing.to)?.arrive(passing);
-    else this.#mailboxes.get(passing.to)?.push(passing);
+    if (this.#isUp(passing.to)) {
+      passing.arrived = true;
+      this.#stations.get(passing.to)?.arrive(passing);
+    } else this.#mailboxes.get(passing.to)?.push(passing);
+  }
+
+  /** The attacker keeps only what it can replay: what never arrived is no more than late when it comes. */
+  forgetLost(): void {
+    const arrived = this.recorded.filter((passing) => passing.arrived === true);
+    this.recorded.splice(0, this.recorded.length, ...arrived);
   }
 
   #isUp(peer: PeerId): boolean {

@@ -82,8 +82,9 @@ function chaos(world: World): void {
   const kinds: CrashKind[] = random.pick<CrashKind[]>([
     ["lost"],
     ["kept"],
-    ["lost", "kept"],
-    ["lost", "kept", "rolled back"],
+    ["kept", "stopped"],
+    ["lost", "kept", "stopped"],
+    ["lost", "kept", "stopped", "rolled back"],
   ]);
   const until = 10 * secondMs + random.unit() * 200 * secondMs;
   const pace = 100 + random.unit() * 4 * secondMs;
@@ -289,6 +290,7 @@ function strangers(world: World): void {
     }, 0);
   const offers = pendings();
   const handed = world.ledger.entries.reduce((sum, entry) => sum + entry.handovers.length, 0);
+  world.network.forgetLost();
   for (let i = 0; i < 20; i++) {
     attack(world);
     clock.runUntil(clock.now + secondMs + random.unit() * 30 * secondMs);

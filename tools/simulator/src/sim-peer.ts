@@ -20,7 +20,8 @@ export interface Cores {
   readonly Delivery: new (options: DeliveryOptions) => Delivery;
 }
 
-export type CrashKind = "kept" | "lost" | "rolled back";
+/** `stopped`: not a crash but an orderly end, as a node stops. */
+export type CrashKind = "kept" | "lost" | "rolled back" | "stopped";
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -106,10 +107,13 @@ export class SimPeer implements Station {
   crash(kind: CrashKind, downMs: number): void {
     if (!this.up) return;
     this.up = false;
-    this.#world.log(() => `${this.name} crashes, store ${kind}`);
+    this.#world.log(() => `${this.name} ends, store ${kind}`);
     for (const entry of this.#unsettled.values()) entry.orphaned = true;
     this.#unsettled.clear();
-    if (kind === "lost") {
+    if (kind === "stopped") {
+      this.endpoint.mesgen.lowerLimits();
+      void this.endpoint.maps.commit();
+    } else if (kind === "lost") {
       this.disk.erase();
       this.storeLife += 1;
     } else if (kind === "rolled back" && this.disk.rollBack((count) => this.#world.random.below(count))) {
