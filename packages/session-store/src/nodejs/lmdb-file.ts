@@ -132,6 +132,7 @@ export class LmdbFile {
       reserve: (batch) => opened.room.reserve(batch),
       // What is read from now on sees what was written.
       written: () => opened.database.resetReadTxn(),
+      errorOf: (cause) => unwritable(folder, cause),
     });
   }
 
@@ -144,11 +145,7 @@ export class LmdbFile {
    */
   write(batch: readonly StoreEntry[]): Promise<void> | undefined {
     this.#checkOpen("written to");
-    if (this.#thread !== undefined) {
-      return this.#thread.write(batch).catch((error) => {
-        throw unwritable(this.#folder, error);
-      });
-    }
+    if (this.#thread !== undefined) return this.#thread.write(batch);
     const database = this.#database;
     try {
       this.#room.reserve(batch);

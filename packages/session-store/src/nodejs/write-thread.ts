@@ -66,6 +66,8 @@ interface WriteThreadPlan {
   readonly reserve: (group: readonly StoreEntry[]) => void;
   /** Told of each group on disk, before whoever waits for it. */
   readonly written: () => void;
+  /** What to reject with when a group could not be written. */
+  readonly errorOf: (cause: unknown) => Error;
 }
 
 export class WriteThread {
@@ -93,8 +95,9 @@ export class WriteThread {
     this.#ended = new Promise((resolve) => {
       this.#worker.on("exit", () => {
         this.#failure ??= new Error("The thread that writes to the file ended");
-        this.#writing?.reject(this.#failure);
-        this.#gathered?.reject(this.#failure);
+        const error = plan.errorOf(this.#failure);
+        this.#writing?.reject(error);
+        this.#gathered?.reject(error);
         resolve();
       });
     });
@@ -102,7 +105,7 @@ export class WriteThread {
 
   /** @returns Resolves when the batch is on disk, and all before it; the same promise for all that go together. */
   write(batch: readonly StoreEntry[]): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#failure !== undefined) return Promise.reject(this.#plan.errorOf(this.#failure));
     if (this.#gathered === undefined) {
       this.#gathered = newGroup();
       // At the end of the turn, so that all of it goes together.
@@ -144,7 +147,7 @@ export class WriteThread {
     if (error === undefined) {
       this.#plan.written();
       group.resolve();
-    } else group.reject(error);
+    } else group.reject(this.#plan.errorOf(error));
     this.#begin();
   }
 }

@@ -1,0 +1,401 @@
+/**
+ * Mailboxes in an LMDB file: what is said to be stored is on disk, and survives the end of the process and of the machine.
+ * In memory are the index, 20 bytes a mail, and envelopes that are not written yet; all others are read when they are wanted.
+ *
+ *     a:<owner>            a mailbox: tag, whether it is open, a number below which all were given out, last contact
+ *     i:<owner>:<number>   of a mail: tag, bytes, until, sender
+ *     m:<owner>:<number>   mail ID, envelope
+ *
+ * Numbers are given out ahead of what the file says, so that none is given again after a crash. Damage costs the record it is
+ * in: a mailbox whose own record is lost is made again from those of its mails.
+ *
+ * What was acknowledged is taken out of the file without waiting; after a crash some of it may be handed over again.
+ *
+ * @see docs/spec.md, "Relay"
+ */
+
+import { type OpenReport, RecordFile, type SetAside, type StoreEntry } from "@egtp/session-store/record-file";
+import {
+  ByteReader,
+  ByteWriter,
+  equalBytes,
+  type Millis,
+  type PeerId,
+  peerIdFromTrustedBytes,
+  peerIdToBytes,
+} from "@egtp/wire";
+import { type MailboxLimits, mailboxLimits, mailboxTagBytes, mailIdBytes } from "../limits.ts";
+import type {
+  Acknowledged,
+  CollectRoom,
+  Deposit,
+  Deposited,
+  MailboxCounts,
+  MailboxState,
+  MailboxStore,
+  MaybePromise,
+  OwnerRun,
+  Registering,
+  StoredMail,
+} from "../mailbox-store.ts";
+import { type Mailbox, Mailboxes } from "../mailboxes.ts";
+import { writeMailId } from "../protocol.ts";
+
+export { StoreError } from "@egtp/session-store/record-file";
+
+export interface LmdbMailboxOptions {
+  readonly limits?: Partial<MailboxLimits>;
+  /** Told of a file that was set aside while opening, with all mail in it. */
+  readonly onDamage?: (damage: SetAside) => void;
+  /** After an unclean stop a file larger than this is walked through and not copied. Default 64 MiB. */
+  readonly maxCopiedBytes?: number;
+}
+
+/** Numbers are written down so far ahead, when half of them are given out. */
+const numbersAhead = 65_536;
+/** A mailbox whose record was lost may have given out so many numbers above those of its mails. */
+const numbersPerhapsGiven = 2 ** 31;
+/** The last contact in the file is so old at most. */
+const contactStepMs: Millis = 60 * 60 * 1_000;
+
+const recordVersion = 1;
+
+/** An envelope that is not in the file yet. */
+interface Unwritten {
+  readonly body: Uint8Array;
+  /** It is being written. */
+  writing: Promise<void> | undefined;
+}
+
+/** What is kept with each mailbox. */
+interface Kept {
+  /** Numbers below it may be given out: as written, and as it will be. */
+  safeBelow: number;
+  askedBelow: number;
+  raising: Promise<void> | undefined;
+  savedContactAt: Millis;
+  unwritten: Map<number, Unwritten> | undefined;
+}
+
+type Box = Mailbox<Kept>;
+
+export class LmdbMailboxStore implements MailboxStore {
+  readonly #file: RecordFile;
+  readonly #mailboxes: Mailboxes<Kept>;
+  /** Keys that are to leave the file with the next write. Bounded by the mails that were in it. */
+  #leaving: StoreEntry[] = [];
+  #onMail: (owner: PeerId) => void = () => {};
+
+  /**
+   * Opens the mailboxes in a folder of their own, which is made if needed (0700, files 0600).
+   *
+   * @throws {@link StoreError} as `LmdbSessionStore.open` does.
+   */
+  static async open(folder: string, options: LmdbMailboxOptions = {}): Promise<LmdbMailboxStore> {
+    const { limits, onDamage, maxCopiedBytes } = options;
+    let loading = new Loading(mailboxLimits(limits));
+    const file = await RecordFile.open(folder, {
+      sync: "flush",
+      ...(onDamage !== undefined && { onDamage }),
+      ...(maxCopiedBytes !== undefined && { maxCopiedBytes }),
+      onDamagedRecord: (key) => loading.damaged(key),
+      load: {
+        from: "a:",
+        to: "j",
+        begin: () => {
+          loading = new Loading(mailboxLimits(limits));
+        },
+        record: (key, value) => loading.record(key, value),
+      },
+    });
+    return new LmdbMailboxStore(file, loading);
+  }
+
+  private constructor(file: RecordFile, loading: Loading) {
+    this.#file = file;
+    this.#mailboxes = loading.mailboxes;
+    loading.host.mailGone = (mailbox, number) => this.#mailGone(mailbox, number);
+    loading.host.mailboxGone = ({ owner }) => this.#leaving.push([`a:${owner}`, undefined]);
+    this.#leaving = loading.leaving;
+  }
+
+  /** What opening found: whether the last run ended well, and whether a file was set aside. */
+  get report(): OpenReport {
+    return this.#file.report;
+  }
+
+  register(owner: PeerId, run: OwnerRun, now: Millis): MaybePromise<Registering> {
+    const before = this.#mailboxes.find(owner);
+    const wasOpen = before?.isOpen === true;
+    const registered = this.#mailboxes.register(owner, run, now);
+    if (registered.state !== "active") return registered;
+    const { mailbox } = registered;
+    const { kept } = mailbox;
+    // One that was found open but is not in the file yet must wait for it too.
+    if (wasOpen && kept.safeBelow > 0) {
+      if (now - kept.savedContactAt >= contactStepMs) void this.#save(mailbox).catch(() => {});
+      return registered;
+    }
+    return this.#save(mailbox).then(
+      () => registered,
+      (error) => {
+        if (before === undefined) this.#mailboxes.unregister(owner);
+        throw error;
+      },
+    );
+  }
+
+  unregister(owner: PeerId): MaybePromise<void> {
+    const mailbox = this.#mailboxes.unregister(owner);
+    if (mailbox === undefined) return undefined;
+    if (this.#mailboxes.find(owner) === mailbox) return this.#save(mailbox);
+    return this.#write([]);
+  }
+
+  find(owner: PeerId): MailboxState | undefined {
+    return this.#mailboxes.find(owner);
+  }
+
+  deposit(owner: PeerId, mail: Deposit, mayHold: boolean, now: Millis): MaybePromise<Deposited> {
+    const known = this.#mailboxes.find(owner);
+    if (known?.isOpen === true && known.next >= known.kept.safeBelow) {
+      return this.#raise(known).then(() => this.deposit(owner, mail, mayHold, now));
+    }
+    const admitted = this.#mailboxes.admit(owner, mail, now);
+    if (typeof admitted === "string") {
+      this.#forget();
+      return { state: "refused", refusal: admitted };
+    }
+    const { mailbox, number, until } = admitted;
+    const { kept } = mailbox;
+    if (kept.askedBelow - number < numbersAhead / 2) void this.#raise(mailbox).catch(() => {});
+    writeMailId(mailbox.tag, number, mail.body, 0);
+    const unwritten: Unwritten = { body: mail.body, writing: undefined };
+    kept.unwritten ??= new Map();
+    kept.unwritten.set(number, unwritten);
+    if (mayHold) return { state: "held", number };
+    return this.#store(mailbox, number, unwritten).then(() => ({ state: "stored", number, until }));
+  }
+
+  keep(owner: PeerId, number: number): MaybePromise<Millis | undefined> {
+    const mailbox = this.#mailboxes.find(owner);
+    const unwritten = mailbox?.kept.unwritten?.get(number);
+    if (mailbox === undefined) return undefined;
+    if (unwritten === undefined) return this.#mailboxes.keep(mailbox, number);
+    const stored = unwritten.writing ?? this.#store(mailbox, number, unwritten);
+    return stored.then(() => this.#mailboxes.keep(mailbox, number));
+  }
+
+  collect(owner: PeerId, after: number, room: CollectRoom, now: Millis): StoredMail[] {
+    const mailbox = this.#mailboxes.find(owner);
+    if (mailbox === undefined) return [];
+    const mails: StoredMail[] = [];
+    for (const number of this.#mailboxes.collect(mailbox, after, room, now)) {
+      const body = mailbox.kept.unwritten?.get(number)?.body ?? this.#file.get(mailKey("m", owner, number));
+      if (body === undefined || body.length < mailIdBytes) this.#mailboxes.drop(mailbox, number);
+      else mails.push({ number, body });
+    }
+    this.#forget();
+    // All of it was damaged: there may be more behind it.
+    if (mails.length === 0 && mailbox.index.firstFrom(after + 1) < mailbox.messages) {
+      return this.collect(owner, after, room, now);
+    }
+    return mails;
+  }
+
+  acknowledge(owner: PeerId, tag: Uint8Array, ranges: readonly number[]): Acknowledged {
+    const acknowledged = this.#mailboxes.acknowledge(owner, tag, ranges);
+    this.#forget();
+    return acknowledged;
+  }
+
+  expire(now: Millis): void {
+    this.#mailboxes.expire(now);
+    this.#forget();
+  }
+
+  watch(onMail: (owner: PeerId) => void): void {
+    this.#onMail = onMail;
+  }
+
+  counts(): MailboxCounts {
+    return this.#mailboxes.counts();
+  }
+
+  async close(): Promise<void> {
+    this.#forget();
+    await this.#file.close();
+  }
+
+  /** Writes a mail down. Rejects when that fails; the mail is taken back then. */
+  #store(mailbox: Box, number: number, unwritten: Unwritten): Promise<void> {
+    const { owner, index, kept } = mailbox;
+    const i = index.find(number);
+    const share = mailbox.slots[index.slot(i)]!;
+    const record = encodeMailRecord(mailbox.tag, index.bytes(i), index.until(i), share.sender, share.isStranger);
+    const writing = this.#write([
+      [mailKey("i", owner, number), record],
+      [mailKey("m", owner, number), unwritten.body],
+    ]).then(
+      () => {
+        // It may have been acknowledged meanwhile.
+        if (!kept.unwritten!.delete(number)) return;
+        this.#mailboxes.keep(mailbox, number);
+        this.#onMail(owner);
+      },
+      (error) => {
+        this.#mailboxes.withdraw(mailbox, number);
+        throw error;
+      },
+    );
+    unwritten.writing = writing;
+    return writing;
+  }
+
+  #mailGone(mailbox: Box, number: number): void {
+    const unwritten = mailbox.kept.unwritten?.get(number);
+    if (unwritten !== undefined) {
+      mailbox.kept.unwritten!.delete(number);
+      if (unwritten.writing === undefined) return;
+    }
+    this.#leaving.push(
+      [mailKey("i", mailbox.owner, number), undefined],
+      [mailKey("m", mailbox.owner, number), undefined],
+    );
+  }
+
+  /** Lets what is to leave the file leave it. Nobody waits for it. */
+  #forget(): void {
+    if (this.#leaving.length > 0) void this.#write([]).catch(() => {});
+  }
+
+  /** More numbers may be given out once this resolves. */
+  #raise(mailbox: Box): Promise<void> {
+    const { kept } = mailbox;
+    kept.raising ??= this.#save(mailbox).finally(() => {
+      kept.raising = undefined;
+    });
+    return kept.raising;
+  }
+
+  async #save(mailbox: Box): Promise<void> {
+    const { owner, tag, isOpen, contactAt, next, kept } = mailbox;
+    const below = next + numbersAhead;
+    kept.askedBelow = below;
+    kept.savedContactAt = contactAt;
+    try {
+      await this.#write([[`a:${owner}`, encodeMailboxRecord(tag, isOpen, below, contactAt)]]);
+      kept.safeBelow = Math.max(kept.safeBelow, below);
+    } catch (error) {
+      kept.askedBelow = kept.safeBelow;
+      kept.savedContactAt = 0;
+      throw error;
+    }
+  }
+
+  /** Writes, and lets what is to leave go along. */
+  async #write(batch: readonly StoreEntry[]): Promise<void> {
+    const leaving = this.#leaving;
+    this.#leaving = [];
+    try {
+      await this.#file.write(leaving.length === 0 ? batch : [...leaving, ...batch]);
+    } catch (error) {
+      // A mailbox that was made anew meanwhile stays.
+      this.#leaving.push(...leaving.filter(([key]) => this.#mailboxes.find(key.slice(2) as PeerId) === undefined));
+      throw error;
+    }
+  }
+}
+
+/** What is made of the file at start. */
+class Loading {
+  readonly host: {
+    readonly keptWithNew: () => Kept;
+    mailGone: (mailbox: Box, number: number) => void;
+    mailboxGone: (mailbox: Box) => void;
+  } = { keptWithNew, mailGone: () => {}, mailboxGone: () => {} };
+  readonly mailboxes: Mailboxes<Kept>;
+  readonly leaving: StoreEntry[] = [];
+  /** Mailboxes that were made again from their mails. */
+  readonly #remade = new Set<Box>();
+
+  constructor(limits: MailboxLimits) {
+    this.mailboxes = new Mailboxes(limits, (length) => crypto.getRandomValues(new Uint8Array(length)), this.host);
+  }
+
+  damaged(key: string): void {
+    const [kind, owner, number] = key.split(":");
+    this.leaving.push([key, undefined]);
+    if (kind !== "i") return;
+    this.leaving.push([`m:${owner}:${number}`, undefined]);
+    this.mailboxes.countDropped(1);
+  }
+
+  record(key: string, value: Uint8Array): void {
+    const [kind, owner = "", number = ""] = key.split(":");
+    const read = new ByteReader(value);
+    if (read.u8() !== recordVersion) this.damaged(key);
+    else if (kind === "a") this.#mailbox(owner as PeerId, read);
+    else this.#mail(key, owner as PeerId, Number.parseInt(number, 16), read);
+  }
+
+  #mailbox(owner: PeerId, read: ByteReader): void {
+    const isOpen = read.u8() === 1;
+    const tag = read.take(mailboxTagBytes).slice();
+    const below = read.u64();
+    const mailbox = this.mailboxes.restore(owner, tag, read.u64());
+    mailbox.isOpen = isOpen;
+    mailbox.next = below;
+    Object.assign(mailbox.kept, { safeBelow: below, askedBelow: below, savedContactAt: mailbox.contactAt });
+  }
+
+  #mail(key: string, owner: PeerId, number: number, read: ByteReader): void {
+    const isStranger = read.u8() === 1;
+    const tag = read.take(mailboxTagBytes);
+    const bytes = read.u32();
+    const until = read.u64();
+    const sender = peerIdFromTrustedBytes(read.take(32));
+    let mailbox = this.mailboxes.find(owner);
+    if (mailbox === undefined) {
+      mailbox = this.mailboxes.restore(owner, tag.slice(), Date.now());
+      this.#remade.add(mailbox);
+    }
+    if (!equalBytes(mailbox.tag, tag)) {
+      this.damaged(key);
+      return;
+    }
+    const { next } = mailbox;
+    this.mailboxes.restoreMail(mailbox, { number, bytes, until, sender, isStranger });
+    mailbox.next = this.#remade.has(mailbox) ? number + numbersPerhapsGiven : Math.max(next, number + 1);
+  }
+}
+
+function keptWithNew(): Kept {
+  return { safeBelow: 0, askedBelow: 0, raising: undefined, savedContactAt: 0, unwritten: undefined };
+}
+
+function mailKey(kind: "i" | "m", owner: PeerId, number: number): string {
+  return `${kind}:${owner}:${number.toString(16).padStart(14, "0")}`;
+}
+
+function encodeMailboxRecord(tag: Uint8Array, isOpen: boolean, below: number, contactAt: Millis): Uint8Array {
+  const writer = new ByteWriter(26)
+    .u8(recordVersion)
+    .u8(isOpen ? 1 : 0)
+    .put(tag);
+  return writer.u64(below).u64(contactAt).bytes();
+}
+
+function encodeMailRecord(
+  tag: Uint8Array,
+  bytes: number,
+  until: Millis,
+  sender: PeerId,
+  isStranger: boolean,
+): Uint8Array {
+  const writer = new ByteWriter(54)
+    .u8(recordVersion)
+    .u8(isStranger ? 1 : 0)
+    .put(tag);
+  return writer.u32(bytes).u64(until).put(peerIdToBytes(sender)).bytes();
+}
