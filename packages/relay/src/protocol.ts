@@ -143,7 +143,7 @@ export type Refusal = Exclude<(typeof refusals)[number], undefined>;
 export type PassAlongStatus =
   /** Its recipient acknowledged it. */
   | { readonly state: "passed" }
-  /** It waits in the mailbox of its recipient, until then by the relay's clock. */
+  /** It waits in the mailbox of its recipient, until then by the clock of whoever writes or reads this. */
   | { readonly state: "stored"; readonly until: Millis }
   | { readonly state: "refused"; readonly refusal: Refusal };
 
@@ -151,22 +151,24 @@ const passedCode = 0;
 const storedCode = 1;
 const refusedCode = 2;
 
-export function encodePassAlongStatus(status: PassAlongStatus): Uint8Array {
+/** @param now - The writer's clock: what travels is the time that remains, for clocks disagree. */
+export function encodePassAlongStatus(status: PassAlongStatus, now: Millis): Uint8Array {
   switch (status.state) {
     case "passed":
       return Uint8Array.of(passedCode);
     case "stored":
-      return new ByteWriter(9).u8(storedCode).u64(status.until).bytes();
+      return new ByteWriter(9).u8(storedCode).u64(Math.max(0, Math.floor(status.until - now))).bytes();
     case "refused":
       return Uint8Array.of(refusedCode, refusals.indexOf(status.refusal));
   }
 }
 
-export function decodePassAlongStatus(reply: Uint8Array): PassAlongStatus {
+/** @param now - The reader's clock. */
+export function decodePassAlongStatus(reply: Uint8Array, now: Millis): PassAlongStatus {
   return read("relay/pass-along", reply, (input) => {
     const code = input.u8();
     if (code === passedCode) return { state: "passed" };
-    if (code === storedCode) return { state: "stored", until: input.u64() };
+    if (code === storedCode) return { state: "stored", until: now + input.u64() };
     if (code !== refusedCode) throw bad("relay/pass-along", `status ${code}`);
     const reason = input.u8();
     const refusal = refusals[reason];

@@ -33,7 +33,7 @@ const envelope = fc.uint8Array({ minLength: minEnvelopeBytes, maxLength: minEnve
 const number = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }));
 const status: fc.Arbitrary<PassAlongStatus> = fc.oneof(
   fc.constant({ state: "passed" as const }),
-  fc.maxSafeNat().map((until) => ({ state: "stored" as const, until })),
+  fc.nat(2 ** 31 - 1).map((until) => ({ state: "stored" as const, until })),
   fc.constantFrom(...refusals.slice(1)).map((refusal) => ({ state: "refused" as const, refusal: refusal! })),
 );
 const mails = fc
@@ -63,7 +63,9 @@ describe("what is encoded is decoded", () => {
   it("its status", () => {
     fc.assert(
       fc.property(status, (each) => {
-        expect(decodePassAlongStatus(encodePassAlongStatus(each))).toEqual(each);
+        // By clocks that differ.
+        const there = each.state === "stored" ? { ...each, until: each.until + 1_000 } : each;
+        expect(decodePassAlongStatus(encodePassAlongStatus(there, 1_000), 0)).toEqual(each);
       }),
     );
   });
@@ -104,7 +106,7 @@ describe("any bytes give a value that encodes to them, or a RelayError", () => {
       decodePassAlong,
       (value: ReturnType<typeof decodePassAlong>) => encodePassAlong(value.recipient, value.envelope),
     ],
-    status: [decodePassAlongStatus, encodePassAlongStatus],
+    status: [(bytes) => decodePassAlongStatus(bytes, 0), (value: PassAlongStatus) => encodePassAlongStatus(value, 0)],
     mail: [decodeMail, mailBytes],
     collected: [decodeCollected, encodeCollected],
     acknowledgement: [decodeAcknowledgement, encodeAcknowledgement],
@@ -119,7 +121,7 @@ describe("any bytes give a value that encodes to them, or a RelayError", () => {
         fc.oneof(
           fc.tuple(bytesOf(8), mails).map(([tag, list]) => encodeCollected({ tag, mails: list })),
           fc.tuple(bytesOf(8), ranges).map(([tag, list]) => encodeAcknowledgement({ tag, ranges: list })),
-          status.map(encodePassAlongStatus),
+          status.map((each) => encodePassAlongStatus(each, 0)),
         ),
         fc.nat(),
         fc.nat(255),
