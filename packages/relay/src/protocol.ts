@@ -157,7 +157,10 @@ export function encodePassAlongStatus(status: PassAlongStatus, now: Millis): Uin
     case "passed":
       return Uint8Array.of(passedCode);
     case "stored":
-      return new ByteWriter(9).u8(storedCode).u64(Math.max(0, Math.floor(status.until - now))).bytes();
+      return new ByteWriter(9)
+        .u8(storedCode)
+        .u64(Math.max(0, Math.floor(status.until - now)))
+        .bytes();
     case "refused":
       return Uint8Array.of(refusedCode, refusals.indexOf(status.refusal));
   }
