@@ -14,7 +14,13 @@
  * @see docs/spec.md, "Relay"
  */
 
-import { type OpenReport, RecordFile, type SetAside, type StoreEntry } from "@egtp/session-store/record-file";
+import {
+  type OpenReport,
+  RecordFile,
+  type RecordFileOptions,
+  type SetAside,
+  type StoreEntry,
+} from "@egtp/session-store/record-file";
 import {
   ByteReader,
   ByteWriter,
@@ -49,7 +55,25 @@ export interface LmdbMailboxOptions {
   readonly onDamage?: (damage: SetAside) => void;
   /** After an unclean stop a file larger than this is walked through and not copied. Default 64 MiB. */
   readonly maxCopiedBytes?: number;
+  /** What a simulation brings of its own. */
+  readonly seams?: Partial<MailboxSeams>;
 }
+
+/** What of a file the mailboxes use. */
+export type MailboxFile = Pick<RecordFile, "report" | "get" | "write" | "close">;
+
+/** What the store needs of its surroundings. Default: the file system, the platform's random source and clock. */
+export interface MailboxSeams {
+  readonly openFile: (folder: string, options: RecordFileOptions) => Promise<MailboxFile>;
+  readonly random: (length: number) => Uint8Array;
+  readonly now: () => Millis;
+}
+
+const systemSeams: MailboxSeams = {
+  openFile: (folder, options) => RecordFile.open(folder, options),
+  random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  now: Date.now,
+};
 
 /** Numbers are written down so far ahead, when half of them are given out. */
 const numbersAhead = 65_536;
@@ -80,7 +104,7 @@ interface Kept {
 type Box = Mailbox<Kept>;
 
 export class LmdbMailboxStore implements MailboxStore {
-  readonly #file: RecordFile;
+  readonly #file: MailboxFile;
   readonly #mailboxes: Mailboxes<Kept>;
   /** Keys that are to leave the file with the next write. Bounded by the mails that were in it. */
   #leaving: StoreEntry[] = [];
@@ -93,8 +117,9 @@ export class LmdbMailboxStore implements MailboxStore {
    */
   static async open(folder: string, options: LmdbMailboxOptions = {}): Promise<LmdbMailboxStore> {
     const { limits, onDamage, maxCopiedBytes } = options;
-    let loading = new Loading(mailboxLimits(limits));
-    const file = await RecordFile.open(folder, {
+    const seams = { ...systemSeams, ...options.seams };
+    let loading = new Loading(mailboxLimits(limits), seams);
+    const file = await seams.openFile(folder, {
       sync: "flush",
       ...(onDamage !== undefined && { onDamage }),
       ...(maxCopiedBytes !== undefined && { maxCopiedBytes }),
@@ -103,7 +128,7 @@ export class LmdbMailboxStore implements MailboxStore {
         from: "a:",
         to: "j",
         begin: () => {
-          loading = new Loading(mailboxLimits(limits));
+          loading = new Loading(mailboxLimits(limits), seams);
         },
         record: (key, value) => loading.record(key, value),
       },
@@ -111,7 +136,7 @@ export class LmdbMailboxStore implements MailboxStore {
     return new LmdbMailboxStore(file, loading);
   }
 
-  private constructor(file: RecordFile, loading: Loading) {
+  private constructor(file: MailboxFile, loading: Loading) {
     this.#file = file;
     this.#mailboxes = loading.mailboxes;
     loading.host.mailGone = (mailbox, number) => this.#mailGone(mailbox, number);
@@ -319,8 +344,11 @@ class Loading {
   /** Mailboxes that were made again from their mails. */
   readonly #remade = new Set<Box>();
 
-  constructor(limits: MailboxLimits) {
-    this.mailboxes = new Mailboxes(limits, (length) => crypto.getRandomValues(new Uint8Array(length)), this.host);
+  readonly #now: () => Millis;
+
+  constructor(limits: MailboxLimits, { random, now }: MailboxSeams) {
+    this.mailboxes = new Mailboxes(limits, random, this.host);
+    this.#now = now;
   }
 
   damaged(key: string): void {
@@ -357,7 +385,7 @@ class Loading {
     const sender = peerIdFromTrustedBytes(read.take(32));
     let mailbox = this.mailboxes.find(owner);
     if (mailbox === undefined) {
-      mailbox = this.mailboxes.restore(owner, tag.slice(), Date.now());
+      mailbox = this.mailboxes.restore(owner, tag.slice(), this.#now());
       this.#remade.add(mailbox);
     }
     if (!equalBytes(mailbox.tag, tag)) {
