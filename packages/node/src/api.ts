@@ -117,6 +117,8 @@ export interface NodeStats {
 
 export interface LookUpRequest {
   readonly signal?: AbortSignal | undefined;
+  /** The number of the record that was just tried in vain: the lookup is asked for a newer one. */
+  readonly tried?: number | undefined;
 }
 
 export interface DiscoverRequest {

@@ -90,6 +90,18 @@ export type NodeEvent =
       readonly strategies: readonly Strategy[];
       readonly error: EgtpError | undefined;
     }
+  /**
+   * A relay that keeps mail for us: from now on (`registered`), and it did so for another process with our key until now
+   * (`replaced`); it is out of reach (`lost`), or does not take us (`refused`); another process with our key came to it
+   * after us, and this one does not go back there (`superseded`); it is not needed any more (`left`).
+   */
+  | {
+      readonly kind: "relay";
+      readonly at: Millis;
+      readonly state: "registered" | "replaced" | "lost" | "refused" | "superseded" | "left";
+      readonly relay: PeerId;
+      readonly error: EgtpError | undefined;
+    }
   /** A record of the store was unusable at start, or a write failed. */
   | {
       readonly kind: "store";
@@ -166,6 +178,7 @@ const allKinds: readonly NodeEventKind[] = [
   "handler-failed",
   "drop",
   "published",
+  "relay",
   "store",
 ];
 

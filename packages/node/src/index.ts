@@ -47,6 +47,7 @@ export type { NodeOptions, NodeOptionsLimits, NodePart } from "./options.ts";
 export { type NodeSchedule, systemSchedule } from "./schedule.ts";
 export type {
   DialOptions,
+  EnvelopeFate,
   Link,
   LinkEnd,
   LinkEndReason,
@@ -54,6 +55,7 @@ export type {
   RefusalReason,
   Served,
   ServedIdentity,
+  TakeMail,
   Transport,
 } from "./transport.ts";
 export { TransportError, type TransportErrorCode } from "./transport-error.ts";

@@ -89,6 +89,8 @@ class RunningNode implements EgtpNode {
   readonly #served: Served[] = [];
   /** Ways in besides those of the transports. */
   #advertised: readonly Strategy[] = [];
+  /** The parts have started: from now on a change of the ways in is published. */
+  #isPublishing = false;
   /** Types that got a handler in this turn. */
   readonly #retries = new Set<string>();
   #lastPeer: PeerId | undefined;
@@ -204,7 +206,7 @@ class RunningNode implements EgtpNode {
       for (const part of this.#parts) {
         this.#checkRunning();
         this.#startedParts.unshift(part);
-        await part.start(this, this.#options);
+        await part.start(this, this.#options, (event) => this.#events.emit(event));
       }
       this.#checkRunning();
     } catch (error) {
@@ -212,6 +214,7 @@ class RunningNode implements EgtpNode {
       await this.stop();
       throw error;
     }
+    this.#isPublishing = true;
     // Whoever asks for us the moment after should find us; a directory that does not answer holds nobody up.
     await this.#atMost(this.#publisher.publish(this.#strategies()), this.#limits.firstPublishMs);
   }
@@ -363,12 +366,13 @@ class RunningNode implements EgtpNode {
     return id;
   }
 
-  async lookUp(peer: PeerId, { signal }: LookUpRequest = {}): Promise<Uint8Array | undefined> {
+  async lookUp(peer: PeerId, { signal, tried }: LookUpRequest = {}): Promise<Uint8Array | undefined> {
     const id = parsePeerId(peer);
-    const known = this.#book.bytes(id, this.#schedule.now());
+    const known = this.#book.get(id, this.#schedule.now());
+    const isOfUse = known !== undefined && known.seq > (tried ?? -1);
     const lookup = this.#lookup;
-    if (known !== undefined || lookup === undefined) return known;
-    const bytes = await this.#withSignal(signal, (given) => lookup.lookUp(id, { signal: given }));
+    if (isOfUse || lookup === undefined) return this.#book.bytes(id, this.#schedule.now());
+    const bytes = await this.#withSignal(signal, (given) => lookup.lookUp(id, { signal: given, tried }));
     if (bytes !== undefined) this.#book.learn(bytes, id, this.#schedule.now());
     return this.#book.bytes(id, this.#schedule.now());
   }
@@ -405,7 +409,7 @@ class RunningNode implements EgtpNode {
 
   advertise(strategies: readonly Strategy[]): void {
     this.#advertised = [...strategies];
-    if (this.#state === "running") void this.#publisher.publish(this.#strategies());
+    if (this.#isPublishing) void this.#publisher.publish(this.#strategies());
   }
 
   #strategies(): Strategy[] {

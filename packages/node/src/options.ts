@@ -4,6 +4,7 @@ import type { SessionStore, StoreLimits } from "@egtp/session-store";
 import type { AdmissionRates } from "./admission.ts";
 import type { EgtpNode } from "./api.ts";
 import type { DeliveryLimits } from "./delivery.ts";
+import type { NodeEvent } from "./events.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Lookup } from "./lookup.ts";
 import type { NodeSchedule } from "./schedule.ts";
@@ -17,8 +18,9 @@ export interface NodePart {
    * Called when the node may send and take messages, before its contact record is published.
    *
    * @param options - What the node was made from.
+   * @param tell - Hands an event to whoever reads the node's events.
    */
-  start(node: EgtpNode, options: NodeOptions): Promise<void>;
+  start(node: EgtpNode, options: NodeOptions, tell: (event: NodeEvent) => void): Promise<void>;
   /** Called while the node may still send. Should take no longer than a round trip. */
   stop(): Promise<void>;
 }

@@ -398,7 +398,7 @@ export class Router implements ConnectorHost {
       if (flight !== undefined) this.#endpoint.delivery.lost(route.peer, flight, now);
     }
     link.flights.clear();
-    if (end.reason === "closed" && link.refusal === undefined) return;
+    if ((end.reason === "closed" || end.reason === "idle") && link.refusal === undefined) return;
     const name = nameOf(link);
     const failure = link.refusal ?? { strategy: name, error: end.error ?? new RouteError("EGTP_NO_ANSWER") };
     route.failedAt.set(name, now);
@@ -537,15 +537,20 @@ export class Router implements ConnectorHost {
     link.isAnswered = true;
     link.answeredAt = now;
     link.buckets = this.#options.admission.forAuthenticatedLink(now);
-    route.failingSince = Infinity;
-    route.retryAt = -Infinity;
-    route.failures = [];
-    if (link.strategy !== undefined) route.failedAt.delete(strategyText(link.strategy));
-    this.#resting.delete(route.peer);
-    this.#waiting.delete(route);
+    this.#reached(route, link);
     this.#tellLink(link, "answered", undefined);
     link.judge("answered");
     this.#lookAt(route);
+  }
+
+  /** What failed before on the way to the peer is over. */
+  #reached(route: PeerRoute, link: NodeLink): void {
+    route.failingSince = Infinity;
+    route.retryAt = -Infinity;
+    route.failures = [];
+    if (link.strategy !== undefined) route.failedAt.delete(nameOf(link));
+    this.#resting.delete(route.peer);
+    this.#waiting.delete(route);
   }
 
   /** The peer could not read what we sent, and so not our challenges in it. */
@@ -696,7 +701,7 @@ export class Router implements ConnectorHost {
     if (route === undefined || !link.flights.delete(envelope)) return;
     if (fate.state === "refused") {
       link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
-    }
+    } else this.#reached(route, link);
     if (flight !== undefined) this.#endpoint.fate(route.peer, flight, fate, this.turn());
     else if (fate.state === "stored") this.#endpoint.knockStored(route.peer);
   }

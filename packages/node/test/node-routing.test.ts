@@ -2,7 +2,7 @@
 import { createIdentity, type Identity } from "@egtp/mesgen";
 import { defineMessage, type PeerId, type Strategy, signContactRecord, verifyContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createNode, type Lookup, type NodeEvent, type SendOutcome } from "../src/index.ts";
+import { createNode, type LookUpRequest, type Lookup, type NodeEvent, type SendOutcome } from "../src/index.ts";
 import { MemoryNetwork } from "../src/memory.ts";
 import { errorOf, hopMs, World } from "./world.ts";
 
@@ -546,4 +546,26 @@ test("a newer record replaces the older, never the other way round", async () =>
   const forged = record(peer, [], 9);
   forged[5]! ^= 1;
   expect(() => alice.node.learn(forged)).toThrow(/did not sign/);
+});
+
+test("a record is looked up anew when the one that is known was tried in vain", async () => {
+  const peer = createIdentity();
+  const tried: (number | undefined)[] = [];
+  const alice = await world.join("alice", {
+    isListed: false,
+    lookup: {
+      kind: "test",
+      lookUp: async (_peer, options) => {
+        tried.push(options.tried);
+        return record(peer, [], 5 + tried.length);
+      },
+    },
+  });
+  const seqOf = async (options?: LookUpRequest): Promise<number> =>
+    verifyContactRecord((await alice.node.lookUp(peer.peer, options))!, world.time.now()).seq;
+  expect(await seqOf()).toBe(6);
+  expect(await seqOf()).toBe(6);
+  expect(await seqOf({ tried: 5 })).toBe(6);
+  expect(await seqOf({ tried: 6 })).toBe(7);
+  expect(tried).toEqual([undefined, 6]);
 });

@@ -1,0 +1,148 @@
+/** Links that lead through a relay: what the router makes of what the relay says. */
+import { createIdentity } from "@egtp/mesgen";
+import { defineMessage, EgtpError, type PeerId } from "@egtp/wire";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, NodePart, Transport } from "../src/index.ts";
+import { World } from "./world.ts";
+
+const note = defineMessage("test/note");
+const body = Uint8Array.of(1);
+
+let world: World;
+beforeEach(() => {
+  world = new World();
+});
+afterEach(() => world.end());
+
+/** Stands for a relay client: dials what it is told to, and answers nothing by itself. */
+class ScriptedRelays implements NodePart {
+  readonly links: ScriptedLink[] = [];
+  /** Relays that cannot be reached. */
+  readonly dead = new Set<PeerId>();
+  readonly dialled: PeerId[] = [];
+  readonly transport: Transport = {
+    kind: "relay",
+    refusals: { full: 0, "source-full": 0, "wrong-target": 0, replayed: 0, "no-tag": 0 },
+    serve: async () => ({ strategies: [], stop: async () => {} }),
+    canDial: ({ kind }) => kind === "relay",
+    dial: async (strategy) => {
+      if (strategy.kind !== "relay") throw new TypeError("Not a relay");
+      this.dialled.push(strategy.relay);
+      if (this.dead.has(strategy.relay)) throw new EgtpError("EGTP_TEST_DEAD", "The relay is dead");
+      const link = new ScriptedLink();
+      this.links.push(link);
+      return link;
+    },
+  };
+  async start(): Promise<void> {}
+  async stop(): Promise<void> {}
+}
+
+class ScriptedLink implements Link {
+  readonly direction = "outgoing";
+  readonly remote = "relay";
+  readonly source = "relay";
+  readonly bytesReceived = 0;
+  readonly bytesSent = 0;
+  readonly queuedBytes = 0;
+  writable = true;
+  readonly sent: Uint8Array[] = [];
+  #handlers!: LinkHandlers;
+
+  start(handlers: LinkHandlers): void {
+    this.#handlers = handlers;
+  }
+  send(envelope: Uint8Array): boolean {
+    this.sent.push(envelope);
+    return true;
+  }
+  authenticated(): void {}
+  pause(): void {}
+  resume(): void {}
+  close(): void {
+    queueMicrotask(() => this.end("closed"));
+  }
+  end(reason: LinkEnd["reason"]): void {
+    if (!this.writable) return;
+    this.writable = false;
+    this.#handlers.closed({ reason, detail: undefined, error: undefined, unsent: [] });
+  }
+  answer(fate: EnvelopeFate): void {
+    for (const envelope of this.sent.splice(0)) this.#handlers.fate!(envelope, fate);
+  }
+}
+
+const first = createIdentity().peer;
+const second = createIdentity().peer;
+
+test("a relay that takes something ends the time out of reach: a later failure is tried again as soon as the first", async () => {
+  const relays = new ScriptedRelays();
+  const { node } = await world.join("alice", { parts: [relays] });
+  const { peer } = createIdentity();
+  node.introduce(peer, [{ kind: "relay", relay: first }]);
+  relays.dead.add(first);
+  const outcome = node.send(peer, note, body, { failFast: false });
+  await world.time.pass(20_000);
+  relays.dead.clear();
+  await world.time.run(() => relays.links.some(({ sent }) => sent.length > 0));
+  relays.links[0]!.answer({ state: "stored", relay: first, until: world.time.now() + 1_000_000 });
+  expect(await world.time.of(outcome)).toMatchObject({ state: "stored" });
+
+  await world.time.pass(600_000);
+  relays.dead.add(first);
+  relays.links[0]!.end("lost");
+  void node.send(peer, note, body, { failFast: false });
+  relays.dialled.length = 0;
+  await world.time.pass(1_000);
+  expect(relays.dialled.length).toBeGreaterThan(2);
+});
+
+test("a way through a relay that was closed as idle has not failed: it is the first to be tried again", async () => {
+  const relays = new ScriptedRelays();
+  const alice = await world.join("alice", { parts: [relays] });
+  const { peer } = createIdentity();
+  const stored: EnvelopeFate = { state: "stored", relay: first, until: world.time.now() + 1_000_000 };
+  alice.node.introduce(peer, [
+    { kind: "relay", relay: first },
+    { kind: "relay", relay: second },
+  ]);
+  for (const reason of ["idle", "lost"] as const) {
+    const outcome = alice.node.send(peer, note, body);
+    await world.time.run(() => relays.links.some(({ sent }) => sent.length > 0));
+    relays.links.at(-1)!.answer(stored);
+    await world.time.of(outcome);
+    relays.links.at(-1)!.end(reason);
+  }
+  const last = alice.node.send(peer, note, body);
+  await world.time.run(() => relays.links.length === 3 && relays.links[2]!.sent.length > 0);
+  relays.links.at(-1)!.answer(stored);
+  await world.time.of(last);
+  expect(relays.dialled).toEqual([first, first, second]);
+  expect(alice.events.filter(({ kind }) => kind === "dial-failed")).toMatchObject([{ strategy: `relay ${first}` }]);
+});
+
+test("a part hands events to whoever reads the node's", async () => {
+  const part: NodePart = {
+    start: async (_node, _options, tell) => {
+      tell({ kind: "relay", at: 1, state: "registered", relay: first, error: undefined });
+    },
+    stop: async () => {},
+  };
+  const { events } = await world.join("alice", { parts: [part] });
+  await world.time.pass(1);
+  expect(events).toContainEqual({ kind: "relay", at: 1, state: "registered", relay: first, error: undefined });
+});
+
+test("what a part advertises while the node starts stands in its first record", async () => {
+  const part: NodePart = {
+    start: async (node) => {
+      node.advertise([{ kind: "relay", relay: first }]);
+      await new Promise<void>((resolve) => world.time.setTimer(resolve, 100));
+    },
+    stop: async () => {},
+  };
+  const { events } = await world.join("alice", { listen: false, parts: [part] });
+  await world.time.pass(1_000);
+  const published = events.filter(({ kind }) => kind === "published");
+  expect(published).toMatchObject([{ strategies: [{ kind: "relay", relay: first }] }]);
+});
