@@ -68,6 +68,7 @@ export function describeSessionStore(
         ],
         [`f:${"b".repeat(52)}`, bytes(7, 4)],
         ["large", bytes(100_000, 5)],
+        [`o:${"y".repeat(52)}`, bytes(longestMessage, 6)],
       ]);
       await withStore(fixture, (store) => write(store, [...written]));
       await withStore(fixture, async (store) => holds(store, written));
@@ -187,6 +188,9 @@ export function describeSessionStore(
         check(maps.findSession(sessionId)?.counterparty === kept, "the session is not in the map");
         check(equal(kept.sessions[0].receiveKey, bytes(32, 6)), "the receive key changed");
         check(kept.epochs.get(epoch)?.ranges.join() === "7,9,12,13", "the handled marks changed");
+        const [message, ...others] = maps.takeMessages();
+        check(message?.number === 4 && message.type === "note" && others.length === 0, "the kept messages changed");
+        check(equal(message.body, bytes(500, 9)), "the body of a kept message changed");
       });
     });
 
@@ -240,6 +244,8 @@ export function describeSessionStore(
   });
 }
 
+/** Bytes of the longest message, and of what stands around its body. */
+const longestMessage = 4 * 1024 * 1024 + 1_024;
 const sessionId = "11".repeat(16) as SessionId;
 const offerId = "22".repeat(16) as OfferId;
 const epoch = "33".repeat(8) as Epoch;
@@ -258,6 +264,13 @@ function fill(maps: SessionMaps, peer: PeerId) {
   });
   counterparty.epochs.set(epoch, { epoch, base: 5, ranges: [7, 9, 12, 13], usedAt: 2_000 });
   maps.touchMarks(counterparty, epoch);
+  for (const number of [3, 4]) {
+    const times = { sentAt: 2_000, deadlineAt: 3_000, storedDeadlineAt: 4_000 };
+    const rest = { type: "note", typeNumber: 1, established: false, stored: undefined, body: bytes(500, 9) };
+    maps.keepMessage({ peer, epoch, number, ...times, ...rest });
+    void maps.commit();
+  }
+  maps.dropMessage({ peer, epoch, number: 3 });
   return counterparty;
 }
 

@@ -6,6 +6,8 @@ export type {
   Counterparty,
   DamagedRecord,
   HandledMarks,
+  KeptMessage,
+  MessageName,
   PendingOffer,
   SessionRecord,
 } from "./records.ts";

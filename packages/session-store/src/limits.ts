@@ -29,5 +29,7 @@ export const defaultStoreLimits: StoreLimits = {
 export const keyBytes = 32;
 /** Bytes of a SHA-512 chaining key or handshake hash. Fixed by the protocol. */
 export const hashBytes = 64;
-/** The longest key a store is asked to keep: `h:`, a peer ID, `:`, an epoch. All keys are printable ASCII. */
-export const maxStoreKeyLength = 2 + 52 + 1 + 16;
+/** Digits of a message number in a key: enough for 2^53 - 1, and always as many, so that keys sort by number. */
+export const numberDigits = 14;
+/** The longest key a store is asked to keep: `o:`, a peer ID, `:`, an epoch, `:`, a number. All keys are printable ASCII. */
+export const maxStoreKeyLength = 2 + 52 + 1 + 16 + 1 + numberDigits;

@@ -7,6 +7,9 @@
  *     c:<peer>               usedOrder | floor | minStamp | flags 1 | [theirTag 8] | [pending] | sessions | accepted
  *     h:<peer>:<epoch>       base | usedAt | ranges as (gap from the previous end, length)
  *     f:<peer>               floor
+ *     o:<peer>:<epoch>:<number as 14 hexadecimal digits>
+ *                            typeNumber | length, name | sentAt | deadlineAt | storedDeadlineAt | flags 1 |
+ *                            [relay 32 | until] | length, body
  *
  * Private to this package: what the store keeps is encoded here and nowhere else, so only this page knows versions.
  */
@@ -14,13 +17,18 @@
 import {
   ByteReader,
   ByteWriter,
+  decodeTypeName,
   type Epoch,
+  encodeTypeName,
   epochBytes,
   fromHex,
   type Millis,
   type OfferId,
   offerBytes,
   type PeerId,
+  peerIdBytes,
+  peerIdFromTrustedBytes,
+  peerIdToBytes,
   type SessionId,
   type StoreTag,
   sessionIdBytes,
@@ -29,8 +37,16 @@ import {
   WireError,
 } from "@egtp/wire";
 import { recordChecksum } from "./checksum.ts";
-import { hashBytes, keyBytes } from "./limits.ts";
-import type { AcceptedOffer, DamagedRecord, HandledMarks, PendingOffer, SessionRecord } from "./records.ts";
+import { hashBytes, keyBytes, numberDigits } from "./limits.ts";
+import type {
+  AcceptedOffer,
+  DamagedRecord,
+  HandledMarks,
+  KeptMessage,
+  MessageName,
+  PendingOffer,
+  SessionRecord,
+} from "./records.ts";
 
 /** About the store itself. */
 export interface MetaRecord {
@@ -60,12 +76,15 @@ export type DecodedRecord =
   | ({ readonly kind: "meta" } & MetaRecord)
   | ({ readonly kind: "counterparty"; readonly peer: PeerId } & CounterpartyRecord)
   | { readonly kind: "marks"; readonly peer: PeerId; readonly marks: HandledMarks }
-  | { readonly kind: "floor"; readonly peer: PeerId; readonly floor: Millis };
+  | { readonly kind: "floor"; readonly peer: PeerId; readonly floor: Millis }
+  | { readonly kind: "message"; readonly message: KeptMessage };
 
 export const metaKey = "m";
 export const counterpartyKey = (peer: PeerId): string => `c:${peer}`;
 export const marksKey = (peer: PeerId, epoch: Epoch): string => `h:${peer}:${epoch}`;
 export const floorKey = (peer: PeerId): string => `f:${peer}`;
+export const messageKey = ({ peer, epoch, number }: MessageName): string =>
+  `o:${peer}:${epoch}:${number.toString(16).padStart(numberDigits, "0")}`;
 
 const recordVersion = 1;
 const hasTheirTag = 1;
@@ -73,6 +92,8 @@ const hasPending = 2;
 const isProven = 4;
 const isInitiator = 1;
 const hasEarlyKey = 1;
+const isEstablished = 1;
+const isStored = 2;
 
 export function encodeMeta(meta: MetaRecord): Uint8Array {
   const out = new RecordWriter();
@@ -153,6 +174,27 @@ export function encodeFloor(key: string, floor: Millis): Uint8Array {
   return out.finish(key);
 }
 
+export function encodeMessage(key: string, message: KeptMessage): Uint8Array {
+  const { stored } = message;
+  const name = encodeTypeName(message.type);
+  if (name === undefined) throw new TypeError("A stored message has a type name");
+  const out = new RecordWriter();
+  out.number(message.typeNumber);
+  out.number(name.length);
+  out.raw(name, name.length);
+  out.number(Math.floor(message.sentAt));
+  out.number(Math.ceil(message.deadlineAt));
+  out.number(Math.ceil(message.storedDeadlineAt));
+  out.byte((message.established ? isEstablished : 0) | (stored === undefined ? 0 : isStored));
+  if (stored !== undefined) {
+    out.raw(peerIdToBytes(stored.relay), peerIdBytes);
+    out.number(Math.floor(stored.until));
+  }
+  out.number(message.body.length);
+  out.raw(message.body, message.body.length);
+  return out.finish(key);
+}
+
 /**
  * Reads one record of the store.
  *
@@ -165,9 +207,10 @@ export function decodeRecord(key: string, value: Uint8Array): DecodedRecord | Da
   const stored = ((value[end]! << 24) | (value[end + 1]! << 16) | (value[end + 2]! << 8) | value[end + 3]!) >>> 0;
   if (stored !== recordChecksum(key, value.subarray(0, end))) return "checksum";
   if (value[0] !== recordVersion) return "version";
-  const parts = /^(?:m|([cf]):([a-z0-9]{52})|(h):([a-z0-9]{52}):([0-9a-f]{16}))$/.exec(key);
+  const parts = /^(?:m|([cf]):([a-z0-9]{52})|([ho]):([a-z0-9]{52}):([0-9a-f]{16})(?::([0-9a-f]{14}))?)$/.exec(key);
   if (parts === null) return "format";
   const kind = parts[1] ?? parts[3] ?? "m";
+  if ((kind === "o") !== (parts[6] !== undefined)) return "format";
   const peer = (parts[2] ?? parts[4] ?? "") as PeerId;
   try {
     const input = new RecordReader(value.subarray(1, end));
@@ -175,7 +218,10 @@ export function decodeRecord(key: string, value: Uint8Array): DecodedRecord | Da
     if (kind === "m") record = { kind: "meta", ...readMeta(input) };
     else if (kind === "c") record = { kind: "counterparty", peer, ...readCounterparty(input) };
     else if (kind === "h") record = { kind: "marks", peer, marks: readMarks(input, parts[5] as Epoch) };
-    else record = { kind: "floor", peer, floor: input.number() };
+    else if (kind === "o") {
+      const number = Number.parseInt(parts[6]!, 16);
+      record = { kind: "message", message: readMessage(input, peer, parts[5] as Epoch, number) };
+    } else record = { kind: "floor", peer, floor: input.number() };
     input.end();
     return record;
   } catch (error) {
@@ -261,6 +307,31 @@ function readMarks(input: RecordReader, epoch: Epoch): HandledMarks {
   });
   if (!Number.isSafeInteger(end)) throw new WireError("EGTP_WIRE_BAD_NUMBER", "A mark is above 2^53 - 1");
   return { epoch, base, ranges: pairs.flat(), usedAt };
+}
+
+function readMessage(input: RecordReader, peer: PeerId, epoch: Epoch, number: number): KeptMessage {
+  if (!Number.isSafeInteger(number)) throw new WireError("EGTP_WIRE_BAD_NUMBER", "A message number above 2^53 - 1");
+  const typeNumber = input.number();
+  const type = decodeTypeName(input.copy(input.number()));
+  if (type === undefined) throw new WireError("EGTP_WIRE_BAD_FRAME", "Not a type name");
+  const sentAt = input.number();
+  const deadlineAt = input.number();
+  const storedDeadlineAt = input.number();
+  const flags = input.flags(isEstablished | isStored);
+  return {
+    peer,
+    epoch,
+    number,
+    type,
+    typeNumber,
+    established: (flags & isEstablished) !== 0,
+    sentAt,
+    deadlineAt,
+    storedDeadlineAt,
+    stored:
+      flags & isStored ? { relay: peerIdFromTrustedBytes(input.copy(peerIdBytes)), until: input.number() } : undefined,
+    body: input.copy(input.number()),
+  };
 }
 
 /** A writer of one record, which refuses what could not be read back. */

@@ -71,6 +71,35 @@ export interface HandledMarks {
   usedAt: Millis;
 }
 
+/** What a message is known by to its sender. */
+export interface MessageName {
+  readonly peer: PeerId;
+  /** The run that sent it, */
+  readonly epoch: Epoch;
+  /** and its number there, of the first part if it travels in parts. */
+  readonly number: number;
+}
+
+/**
+ * A message of ours that outlives the run that sent it, until it is settled. Owned and changed by delivery; what it says
+ * is read at each commit that it is staged for.
+ */
+export interface KeptMessage extends MessageName {
+  /** The name of its type: 1 to 128 bytes of UTF-8. */
+  readonly type: string;
+  /** The number that stands for the name in that epoch. */
+  readonly typeNumber: number;
+  /** It must not travel as early data. */
+  readonly established: boolean;
+  readonly sentAt: Millis;
+  readonly deadlineAt: Millis;
+  /** The deadline once a mailbox keeps it. */
+  readonly storedDeadlineAt: Millis;
+  /** All of it that the recipient has not received lies in that relay's mailbox, until then. */
+  readonly stored: { readonly relay: PeerId; readonly until: Millis } | undefined;
+  readonly body: Uint8Array;
+}
+
 /**
  * Everything kept about one peer. Fields without `readonly` may be set by the caller, who then calls
  * {@link SessionMaps.touch}; the others change through the methods of {@link SessionMaps}.

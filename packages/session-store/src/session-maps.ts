@@ -1,14 +1,16 @@
 /**
  * The two maps of the proposal (rule R4): per counterparty an ordered list of sessions, and the map from session ID
  * to session whose keys are exactly the listed IDs. With them stands what docs/spec.md, "Receiving" to "State that survives", need:
- * offers remembered as accepted, the pending offer, floors, store tags, handled marks, counter limits saved ahead.
+ * offers remembered as accepted, the pending offer, floors, store tags, handled marks, counter limits saved ahead. And, if
+ * delivery says so, messages of ours that are to outlive the run that sent them.
  *
  * Every change is in memory at once and staged; `commit` writes all that is staged as one batch, each key once. What
  * must be on disk before something else happens awaits `commit`; everything else rides along, or waits for a timer
  * of the caller's. No I/O here but through the {@link SessionStore}, no clock, no random source of its own.
  *
  * Bounds: {@link StoreLimits}. The least recently used counterparty leaves and its floor stays; those that never
- * proved themselves have a bound of their own and leave first among themselves.
+ * proved themselves have a bound of their own and leave first among themselves. Kept messages are bounded by delivery's
+ * outbox, and stay until they are dropped.
  */
 
 import {
@@ -31,9 +33,11 @@ import {
   encodeCounterparty,
   encodeFloor,
   encodeMarks,
+  encodeMessage,
   encodeMeta,
   floorKey,
   marksKey,
+  messageKey,
   metaKey,
 } from "./record-codec.ts";
 import type {
@@ -41,6 +45,8 @@ import type {
   Counterparty,
   DamagedRecord,
   HandledMarks,
+  KeptMessage,
+  MessageName,
   PendingOffer,
   SessionRecord,
 } from "./records.ts";
@@ -88,6 +94,10 @@ export class SessionMaps {
   readonly #pending = new Map<OfferId, State>();
   /** Floors of counterparties that left, oldest first; bounded by `maxFloors`. */
   readonly #floors = new Map<PeerId, Millis>();
+  /** By key. Bounded by delivery's outbox, and by what of it the store still has to forget. */
+  readonly #messages = new Map<string, KeptState>();
+  /** Those of earlier runs, until somebody takes them. */
+  #earlierMessages: readonly KeptMessage[] = [];
   readonly #proven = new UseOrder();
   readonly #strangers = new UseOrder();
 
@@ -102,6 +112,7 @@ export class SessionMaps {
   #metaStaged = false;
   readonly #staged = new Set<State>();
   readonly #stagedFloors = new Set<PeerId>();
+  readonly #stagedMessages = new Set<string>();
   readonly #removedKeys = new Set<string>();
   #inFlight: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -109,9 +120,9 @@ export class SessionMaps {
   /**
    * Reads a store and makes the maps from it. An empty store gets a tag and a birth, staged for the first commit.
    *
-   * When a record is unusable that could have guarded against a replay (all but handled marks), the store takes a new
-   * tag and birth, as after a total loss, so that every older offer is stale whatever was forgotten; sessions that
-   * were read stay.
+   * When a record is unusable that could have guarded against a replay (all but handled marks and kept messages), the
+   * store takes a new tag and birth, as after a total loss, so that every older offer is stale whatever was forgotten;
+   * sessions that were read stay.
    *
    * @param store - Given over: closed by {@link SessionMaps.close}.
    */
@@ -125,6 +136,11 @@ export class SessionMaps {
     this.#limits = { ...defaultStoreLimits, ...options.limits };
     this.#latestNow = options.now;
     this.damaged = this.#load(options.bornWithIdentity ?? false);
+  }
+
+  /** Nothing outlives the process: messages cannot be kept. */
+  get forgets(): boolean {
+    return this.#store.forgets === true;
   }
 
   /** Made at the birth of the store; a store that lost anything has another. */
@@ -330,6 +346,39 @@ export class SessionMaps {
   }
 
   /**
+   * Stages a message to be kept, or what changed of it: it is there for the next run unless it is dropped.
+   *
+   * @param message - Referred to until it is dropped, and read when it is written: its body must not change.
+   */
+  keepMessage(message: KeptMessage): void {
+    const key = messageKey(message);
+    const state = this.#messages.get(key);
+    if (state === undefined) this.#messages.set(key, { message, isWritten: false });
+    else state.message = message;
+    this.#stagedMessages.add(key);
+  }
+
+  /** Stages that a message is kept no longer. One that was never written costs no write. */
+  dropMessage(name: MessageName): void {
+    const key = messageKey(name);
+    const state = this.#messages.get(key);
+    if (state === undefined) return;
+    state.message = undefined;
+    if (state.isWritten) this.#stagedMessages.add(key);
+    else {
+      this.#messages.delete(key);
+      this.#stagedMessages.delete(key);
+    }
+  }
+
+  /** Hands over, once, the messages that earlier runs kept, in the order of peer, epoch and number. They stay kept. */
+  takeMessages(): readonly KeptMessage[] {
+    const messages = this.#earlierMessages;
+    this.#earlierMessages = [];
+    return messages;
+  }
+
+  /**
    * The stamp up to which offers of a peer are stale: of the counterparty, else the one kept when it left, else the
    * common floor, into which kept floors go that were dropped for want of room.
    */
@@ -339,7 +388,13 @@ export class SessionMaps {
 
   /** Whether something is staged that no commit has handed to the store yet. */
   get dirty(): boolean {
-    return this.#metaStaged || this.#staged.size > 0 || this.#stagedFloors.size > 0 || this.#removedKeys.size > 0;
+    return (
+      this.#metaStaged ||
+      this.#staged.size > 0 ||
+      this.#stagedFloors.size > 0 ||
+      this.#stagedMessages.size > 0 ||
+      this.#removedKeys.size > 0
+    );
   }
 
   /**
@@ -384,7 +439,7 @@ export class SessionMaps {
   }
 
   /**
-   * Forgets every counterparty and floor and takes a new tag: a total loss, on purpose. For a peer that is told that
+   * Forgets every counterparty, floor and kept message and takes a new tag: a total loss, on purpose. For a peer that is told that
    * its store was restored from a backup.
    *
    * @param now - The birth of the store from now on; by default the latest time the maps were told.
@@ -395,6 +450,8 @@ export class SessionMaps {
     for (const peer of this.#floors.keys()) this.#stagedFloors.add(peer);
     this.#floors.clear();
     this.#commonFloor = 0;
+    this.#earlierMessages = [];
+    for (const { message } of this.#messages.values()) if (message !== undefined) this.dropMessage(message);
     this.#beBorn(Math.max(now, this.#latestNow), false);
     for (const state of gone) this.#tellEvicted(state);
   }
@@ -415,6 +472,7 @@ export class SessionMaps {
     const damaged: DamagedRecord[] = [];
     const counterparties: Extract<DecodedRecord, { kind: "counterparty" }>[] = [];
     const marks = new Map<PeerId, HandledMarks[]>();
+    const messages: (readonly [key: string, message: KeptMessage])[] = [];
     const leave = (key: string, reason: DamagedRecord["reason"]) => {
       damaged.push({ key, reason });
       this.#removedKeys.add(key);
@@ -428,6 +486,7 @@ export class SessionMaps {
       else if (record.kind === "counterparty") counterparties.push(record);
       else if (record.kind === "marks") marks.set(record.peer, [...(marks.get(record.peer) ?? []), record.marks]);
       else if (record.kind === "floor") this.#floors.set(record.peer, record.floor);
+      else if (record.kind === "message") messages.push([key, record.message]);
       else {
         born = true;
         this.#tag = record.tag;
@@ -437,6 +496,9 @@ export class SessionMaps {
         this.#commonFloor = record.commonFloor;
       }
     }
+    messages.sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [key, message] of messages) this.#messages.set(key, { message, isWritten: true });
+    this.#earlierMessages = messages.map(([, message]) => message);
     counterparties.sort((a, b) => a.usedOrder - b.usedOrder);
     for (const record of counterparties) {
       if (this.#restore(record, marks.get(record.peer) ?? [])) marks.delete(record.peer);
@@ -449,7 +511,7 @@ export class SessionMaps {
     }
     if (!empty && !born && !this.#removedKeys.has(metaKey)) damaged.push({ key: metaKey, reason: "missing" });
     if (empty) this.#beBorn(this.#latestNow, bornWithIdentity);
-    else if (damaged.some(({ key }) => !key.startsWith("h:"))) this.#beBorn(this.#latestNow, false);
+    else if (damaged.some(({ key }) => !/^[ho]:/.test(key))) this.#beBorn(this.#latestNow, false);
     this.#evictBeyond(this.#proven, this.#limits.maxCounterparties);
     this.#evictBeyond(this.#strangers, this.#limits.maxStrangers);
     this.#trimFloors();
@@ -591,6 +653,12 @@ export class SessionMaps {
     }
     this.#staged.clear();
     this.#stagedFloors.clear();
+    for (const key of this.#stagedMessages) {
+      const state = this.#messages.get(key)!;
+      if (state.message === undefined) this.#messages.delete(key);
+      else state.isWritten = true;
+    }
+    this.#stagedMessages.clear();
     this.#removedKeys.clear();
   }
 
@@ -621,6 +689,10 @@ export class SessionMaps {
       const floor = this.#floors.get(peer);
       put(key, floor === undefined ? undefined : encodeFloor(key, floor));
     }
+    for (const key of this.#stagedMessages) {
+      const { message } = this.#messages.get(key)!;
+      put(key, message === undefined ? undefined : encodeMessage(key, message));
+    }
     for (const key of removed) batch.push([key, undefined]);
     // Only now, when everything could be encoded, is it no longer staged.
     this.#unstage();
@@ -634,7 +706,10 @@ export class SessionMaps {
       const state = this.#byPeer.get(peer);
       if (kind === "m") this.#metaStaged = true;
       else if (kind === "f") this.#stagedFloors.add(peer);
-      else if (state === undefined) this.#removedKeys.add(key);
+      else if (kind === "o") {
+        if (!this.#messages.has(key)) this.#messages.set(key, { message: undefined, isWritten: true });
+        this.#stagedMessages.add(key);
+      } else if (state === undefined) this.#removedKeys.add(key);
       else if (kind === "c") this.#stage(state);
       else {
         state.stagedMarks ??= new Set();
@@ -643,6 +718,14 @@ export class SessionMaps {
       }
     }
   }
+}
+
+/** A kept message, and what the store knows of it. */
+interface KeptState {
+  /** `undefined` when it was dropped and the store must forget it. */
+  message: KeptMessage | undefined;
+  /** A batch with it was handed to the store. */
+  isWritten: boolean;
 }
 
 /** A counterparty with what the maps keep about it: its place in the order of use, and what of it is staged. */

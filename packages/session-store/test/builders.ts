@@ -10,6 +10,7 @@ import {
 import {
   type AcceptedOffer,
   type HandledMarks,
+  type KeptMessage,
   MemorySessionStore,
   type PendingOffer,
   SessionMaps,
@@ -76,6 +77,23 @@ export function pending(n: number): PendingOffer {
 
 export function marks(n: number, fields: Partial<HandledMarks> = {}): HandledMarks {
   return { epoch: epoch(n), base: n, ranges: [n + 2, n + 5, n + 9, n + 10], usedAt: start + n, ...fields };
+}
+
+export function message(n: number, fields: Partial<KeptMessage> = {}): KeptMessage {
+  return {
+    peer: peer(n),
+    epoch: epoch(n),
+    number: n,
+    type: `demo/${n}`,
+    typeNumber: n % 5,
+    established: n % 2 === 0,
+    sentAt: start + n,
+    deadlineAt: start + n + 60_000,
+    storedDeadlineAt: start + n + 600_000,
+    stored: n % 3 === 0 ? { relay: peer(n + 1), until: start + 900_000 } : undefined,
+    body: bytes(n, n),
+    ...fields,
+  };
 }
 
 let tagsGiven = 0;

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { recordChecksum } from "../src/checksum.ts";
+import type { KeptMessage } from "../src/index.ts";
+import { maxStoreKeyLength } from "../src/limits.ts";
 import {
   type CounterpartyRecord,
   counterpartyKey,
@@ -8,12 +10,14 @@ import {
   encodeCounterparty,
   encodeFloor,
   encodeMarks,
+  encodeMessage,
   encodeMeta,
   floorKey,
   marksKey,
+  messageKey,
   metaKey,
 } from "../src/record-codec.ts";
-import { accepted, bytes, epoch, marks, peer, pending, session, start, tag } from "./builders.ts";
+import { accepted, bytes, epoch, marks, message, peer, pending, session, start, tag } from "./builders.ts";
 
 const counterparty: CounterpartyRecord = {
   usedOrder: 3,
@@ -40,7 +44,14 @@ const samples: readonly (readonly [key: string, value: Uint8Array, decoded: obje
     { kind: "marks", peer: peer(2), marks: marks(5) },
   ],
   [floorKey(peer(3)), encodeFloor(floorKey(peer(3)), start), { kind: "floor", peer: peer(3), floor: start }],
+  messageSample(message(5)),
+  messageSample(message(6, { number: Number.MAX_SAFE_INTEGER, body: bytes(0, 0), type: "é".repeat(64) })),
 ];
+
+function messageSample(kept: KeptMessage): readonly [string, Uint8Array, object] {
+  const key = messageKey(kept);
+  return [key, encodeMessage(key, kept), { kind: "message", message: kept }];
+}
 
 /** A record with a right checksum around any fields. */
 function sealed(key: string, version: number, fields: Uint8Array): Uint8Array {
@@ -134,7 +145,51 @@ describe("records", () => {
     expect(sessions[0]!.receiveKey.constructor).toBe(Uint8Array);
   });
 
+  it("names messages so that their keys sort as their numbers do, and are no longer than a store is told", () => {
+    const numbers = [0, 1, 9, 10, 255, 65_536, 2 ** 40, Number.MAX_SAFE_INTEGER];
+    const keys = numbers.map((number) => messageKey(message(1, { number })));
+    expect(keys.toSorted()).toEqual(keys);
+    for (const key of keys) expect(key).toHaveLength(maxStoreKeyLength);
+    const value = encodeMessage(keys[0]!, message(1, { number: 0 }));
+    const fields = value.subarray(1, value.length - 4);
+    for (const key of [keys[0]!.slice(0, -1), marksKey(peer(1), epoch(1)), `${keys[0]!.slice(0, -14)}ffffffffffffff`]) {
+      expect(decodeRecord(key, sealed(key, 1, fields))).toBe("format");
+    }
+    const asMarks = `${marksKey(peer(1), epoch(1))}:${"0".repeat(14)}`;
+    expect(decodeRecord(asMarks, sealed(asMarks, 1, encodeMarks(asMarks, marks(1)).subarray(1, -4)))).toBe("format");
+  });
+
+  it("reads back any message, its times in whole milliseconds on the safe side", () => {
+    const kept = fc.record({
+      number: fc.maxSafeNat(),
+      type: fc.stringMatching(/^[a-zé👋/.-]{1,20}$/u),
+      typeNumber: fc.nat(1_023),
+      established: fc.boolean(),
+      deadlineAt: fc.double({ min: start, max: 2 * start, noNaN: true }),
+      stored: fc.option(fc.constant({ relay: peer(9), until: start }), { nil: undefined }),
+      body: fc.uint8Array({ maxLength: 300 }),
+    });
+    fc.assert(
+      fc.property(kept, (fields) => {
+        const [key, value] = messageSample(message(1, fields));
+        const wanted = message(1, { ...fields, deadlineAt: Math.ceil(fields.deadlineAt) });
+        expect(decodeRecord(key, value)).toEqual({ kind: "message", message: wanted });
+      }),
+    );
+  });
+
+  it("takes a message as long as any can be", () => {
+    const body = bytes(4 * 1024 * 1024, 3);
+    const [key, value] = messageSample(message(1, { body }));
+    const decoded = decodeRecord(key, value) as { message: KeptMessage };
+    expect(Buffer.compare(decoded.message.body, body)).toBe(0);
+  });
+
   it("refuses what could not be read back", () => {
+    for (const type of ["", "a\nb", "a".repeat(129)]) {
+      expect(() => messageSample(message(1, { type }))).toThrow(TypeError);
+    }
+    expect(() => messageSample(message(1, { deadlineAt: Infinity }))).toThrow(TypeError);
     const key = counterpartyKey(peer(1));
     for (const broken of [
       { ...counterparty, floor: -1 },

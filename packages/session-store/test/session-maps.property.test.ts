@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Counterparty, MemorySessionStore, type SessionMaps } from "../src/index.ts";
+import { type Counterparty, type KeptMessage, MemorySessionStore, type SessionMaps } from "../src/index.ts";
 import {
   accepted,
   contentOf,
   epoch,
   marks,
+  message,
   offerId,
   openMaps,
   peer,
@@ -52,10 +53,15 @@ function insertChecked(maps: SessionMaps, us: Counterparty, n: number, at: numbe
   expect(us.sessions.some(({ id }) => id === sessionId(n))).toBe(true);
 }
 
-function restartChecked(maps: SessionMaps, store: MemorySessionStore): SessionMaps {
+function restartChecked(
+  maps: SessionMaps,
+  store: MemorySessionStore,
+  kept: ReadonlyMap<number, KeptMessage>,
+): SessionMaps {
   void maps.commit();
   const next = openMaps(store, { limits });
   expect(contentOf(next)).toEqual(contentOf(maps));
+  expect(next.takeMessages()).toEqual([...kept.values()].toSorted((a, b) => (a.peer < b.peer ? -1 : 1)));
   return next;
 }
 
@@ -89,6 +95,8 @@ const step = fc.oneof(
         "noPending",
         "marks",
         "noMarks",
+        "keep",
+        "drop",
         "commit",
         "restart",
       ),
@@ -114,6 +122,7 @@ it("keeps the session map's keys exactly the listed IDs, within bounds, and a re
       const store = new MemorySessionStore();
       let maps = openMaps(store, { limits });
       const floors = new Map<number, number>();
+      const kept = new Map<number, KeptMessage>();
       for (const { do: what, p, n, at } of steps) {
         const us: Counterparty | undefined =
           what === "get" || what === "noPending" ? maps.get(peer(p)) : maps.ensure(peer(p), start);
@@ -133,9 +142,16 @@ it("keeps the session map's keys exactly the listed IDs, within bounds, and a re
         } else if (what === "forget") {
           maps.forget();
           floors.clear();
+          kept.clear();
+        } else if (what === "keep") {
+          kept.set(p, message(p, { deadlineAt: start + n }));
+          maps.keepMessage(kept.get(p)!);
+        } else if (what === "drop") {
+          kept.delete(p);
+          maps.dropMessage(message(p));
         } else if (what === "commit") void maps.commit();
         else if (what === "restart") {
-          maps = restartChecked(maps, store);
+          maps = restartChecked(maps, store, kept);
         }
         checkInvariant(maps);
         // A floor never sinks, whoever leaves and comes back: what was once forgotten stays stale.

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   type Counterparty,
   DuplicateIdError,
+  forgetfulSessionStore,
   MemorySessionStore,
   type SessionStore,
   type StoreEntry,
@@ -12,6 +13,7 @@ import {
   contentOf,
   epoch,
   marks,
+  message,
   offerId,
   openMaps,
   peer,
@@ -400,6 +402,111 @@ describe("commit", () => {
   });
 });
 
+describe("kept messages", () => {
+  const numbersIn = (store: MemorySessionStore) =>
+    openMaps(store)
+      .takeMessages()
+      .map(({ number }) => number);
+
+  it("are handed over once by the next run, in the order of peer, epoch and number, and stay until they are dropped", () => {
+    const store = new MemorySessionStore();
+    const maps = openMaps(store);
+    const [first, second] = [peer(1), peer(2)].sort();
+    const fields = [
+      { peer: second!, number: 300 },
+      { peer: first!, number: 10 },
+      { peer: first!, number: 9 },
+      { peer: first!, epoch: epoch(1) },
+    ];
+    const kept = fields.map((each) => message(2, each));
+    for (const each of kept) maps.keepMessage(each);
+    expect(maps.takeMessages()).toEqual([]);
+    void maps.commit();
+    const next = openMaps(store);
+    expect(next.damaged).toEqual([]);
+    expect(next.dirty).toBe(false);
+    expect(next.takeMessages()).toEqual([kept[3], kept[2], kept[1], kept[0]]);
+    expect(next.takeMessages()).toEqual([]);
+    next.dropMessage(kept[1]!);
+    next.dropMessage(message(77));
+    void next.commit();
+    expect(numbersIn(store)).toEqual([2, 9, 300]);
+  });
+
+  it("are written as they are when the commit comes, each once, and not at all when they were dropped before", () => {
+    const { store, batches } = recordingStore();
+    const maps = openMaps(store);
+    void maps.commit();
+    const kept = { ...message(1), deadlineAt: start };
+    maps.keepMessage(kept);
+    maps.keepMessage(message(2));
+    maps.dropMessage(message(2));
+    kept.deadlineAt = start + 5;
+    void maps.commit();
+    expect(batches[1]?.map(([key]) => key)).toEqual([`o:${peer(1)}:${epoch(1)}:00000000000001`]);
+    maps.keepMessage(message(2));
+    maps.dropMessage(message(2));
+    expect(maps.dirty).toBe(false);
+    expect(openMaps(store).takeMessages()).toEqual([{ ...message(1), deadlineAt: start + 5 }]);
+    maps.dropMessage(kept);
+    maps.keepMessage(kept);
+    void maps.commit();
+    expect(numbersIn(store)).toEqual([1]);
+    maps.dropMessage(kept);
+    void maps.commit();
+    maps.dropMessage(kept);
+    expect(maps.dirty).toBe(false);
+    expect(numbersIn(store)).toEqual([]);
+  });
+
+  it("are staged anew when they could not be written, and so is that they were dropped; nothing newer is undone", async () => {
+    const store = new ManualStore();
+    const maps = openMaps(store);
+    for (const n of [1, 2, 3]) maps.keepMessage(message(n));
+    const writes = [maps.commit()!];
+    maps.dropMessage(message(1));
+    maps.keepMessage({ ...message(2), typeNumber: 9 });
+    writes.push(maps.commit()!);
+    store.settle[0]!.fail();
+    store.settle[1]!.keep();
+    for (const write of writes) await expect(write).rejects.toThrow("disk full");
+    const again = maps.commit()!;
+    store.settle[2]!.keep();
+    await again;
+    expect(
+      openMaps(store.memory)
+        .takeMessages()
+        .toSorted((a, b) => a.number - b.number),
+    ).toEqual([{ ...message(2), typeNumber: 9 }, message(3)]);
+    maps.dropMessage(message(3));
+    const failing = maps.commit()!;
+    store.settle[3]!.fail();
+    await expect(failing).rejects.toThrow("disk full");
+    expect(maps.dirty).toBe(true);
+    const last = maps.commit()!;
+    store.settle[4]!.keep();
+    await last;
+    expect(numbersIn(store.memory)).toEqual([2]);
+  });
+
+  it("are forgotten with everything else", () => {
+    const store = new MemorySessionStore();
+    const maps = openMaps(store);
+    maps.keepMessage(message(1));
+    void maps.commit();
+    const next = openMaps(store);
+    next.forget();
+    expect(next.takeMessages()).toEqual([]);
+    void next.commit();
+    expect(numbersIn(store)).toEqual([]);
+  });
+
+  it("cannot be kept where nothing is", () => {
+    expect(openMaps(forgetfulSessionStore).forgets).toBe(true);
+    expect(openMaps().forgets).toBe(false);
+  });
+});
+
 describe("damage to records", () => {
   function filled() {
     const store = new MemorySessionStore();
@@ -411,6 +518,7 @@ describe("damage to records", () => {
       us.epochs.set(epoch(n), marks(n));
       maps.touchMarks(us, epoch(n));
     }
+    for (const n of [1, 2]) maps.keepMessage(message(n));
     void maps.commit();
     return { tag: maps.tag, records: new Map(store.load()) };
   }
@@ -447,6 +555,18 @@ describe("damage to records", () => {
     expect(maps.damaged).toHaveLength(1);
     expect(maps.tag).toBe(tag);
     expect(maps.get(peer(3))?.epochs.size).toBe(0);
+  });
+
+  it("keeps the tag when only kept messages are damaged: they guard against no replay", () => {
+    const { tag, records } = filled();
+    const key = `o:${peer(1)}:${epoch(1)}:00000000000001`;
+    const store = flipped(records, key);
+    const maps = openMaps(store);
+    expect(maps.damaged).toEqual([{ key, reason: "checksum" }]);
+    expect(maps.tag).toBe(tag);
+    expect(maps.takeMessages()).toEqual([message(2)]);
+    void maps.commit();
+    expect(openMaps(store).damaged).toEqual([]);
   });
 
   it.each(["m", `f:${peer(1)}`])("takes a new tag when %s is damaged or the key itself", (key) => {

@@ -65,3 +65,4 @@ export {
   peerIdFromTrustedBytes,
   peerIdToBytes,
 } from "./peer-id.ts";
+export { decodeTypeName, encodeTypeName } from "./type-name.ts";
