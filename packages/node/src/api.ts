@@ -221,6 +221,8 @@ export interface EgtpNode extends AsyncDisposable {
   events(options?: EventOptions): AsyncIterableIterator<NodeEvent>;
   stats(): NodeStats;
   links(): readonly LinkState[];
+  /** Whether a link is open on which the peer was heard: what is sent to it leaves at once. */
+  isLinked(peer: PeerId): boolean;
   sessions(peer: PeerId): readonly SessionState[];
 
   /** Our signed contact record, to be handed to others; `undefined` when there is no way in, or before `start`. */

@@ -426,6 +426,10 @@ class RunningNode implements EgtpNode {
     return this.#router.links();
   }
 
+  isLinked(peer: PeerId): boolean {
+    return this.#router.isLinked(peer);
+  }
+
   sessions(peer: PeerId): readonly SessionState[] {
     return this.#mesgen.sessions(peer);
   }

@@ -169,6 +169,12 @@ export class Router implements ConnectorHost {
     }));
   }
 
+  /** Whether there is an open link on which the peer was heard. */
+  isLinked(peer: PeerId): boolean {
+    const link = this.#routes.get(peer)?.choose();
+    return link?.isHeard === true;
+  }
+
   /** Why the last attempts to reach a peer failed; empty when it is reached, or nothing was tried. */
   failures(peer: PeerId): readonly StrategyFailure[] {
     return this.#routes.get(peer)?.failures ?? [];

@@ -569,3 +569,14 @@ test("a record is looked up anew when the one that is known was tried in vain", 
   expect(await seqOf({ tried: 6 })).toBe(7);
   expect(tried).toEqual([undefined, 6]);
 });
+
+test("a peer is linked while a link is open on which it was heard", async () => {
+  const { node: bob } = await world.join("bob");
+  bob.handle(note, () => {});
+  const { node: alice } = await world.join("alice", { listen: false });
+  expect([alice.isLinked(bob.peerId), bob.isLinked(alice.peerId)]).toEqual([false, false]);
+  await world.time.of(alice.send(bob.peerId, note, body));
+  expect([alice.isLinked(bob.peerId), bob.isLinked(alice.peerId)]).toEqual([true, true]);
+  await world.time.of(alice.stop());
+  await world.time.run(() => !bob.isLinked(alice.peerId), 10_000);
+});
