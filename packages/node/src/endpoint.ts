@@ -270,8 +270,11 @@ export class Endpoint {
     const whole = linkLength === 0 && room === Infinity && carrier.room === maxPlaintextBytes;
     const writer = whole ? this.#wholeWriter : room === Infinity ? this.#shortWriter : this.#boundedWriter(room);
     const start = whole ? 0 : this.#shortStart;
-    if (wants.any && delivery.fill(peer, carrier, writer, now, isRelayed)) this.flight = delivery.flight;
-    else {
+    if (wants.any && delivery.fill(peer, carrier, writer, now, isRelayed)) {
+      this.flight = delivery.flight;
+      // What cannot go along waits for the answer to this one as to a knock.
+      if (carrier.early && delivery.wants(peer, now).establishedOnly) this.#knock(peer, now);
+    } else {
       writer.reset();
       const mustKnock = wants.establishedOnly && carrier.early && this.#knock(peer, now);
       if (mustKnock) writer.probe(0, 1);

@@ -104,6 +104,15 @@ describe("sending", () => {
     expect(await world.time.of(alice.node.send(bob.node.peerId, secret, bytes(1)))).toEqual({ state: "delivered" });
     expect(early).toEqual([false]);
   });
+
+  test("it asks for the session with what may travel early, in one envelope", async () => {
+    const secret = defineMessage("test/secret", { established: true });
+    for (const type of [note, secret]) bob.node.handle(type, () => {});
+    const sent = [secret, note].map((type) => alice.node.send(bob.node.peerId, type, bytes(1)));
+    await world.time.run(() => world.traffic.some(({ from }) => from === "bob"));
+    expect(world.traffic.filter(({ from }) => from === "alice")).toHaveLength(1);
+    expect(await world.time.of(Promise.all(sent))).toEqual([{ state: "delivered" }, { state: "delivered" }]);
+  });
 });
 
 describe("requests", () => {
