@@ -328,15 +328,14 @@ export class Mesgen {
       mustCommit = true;
     }
     const restarted = noteEpoch(state, offer.theirEpoch);
-    const lost = this.#heedRejected(state, control.rejected, true, now);
+    const lost = this.#heedRejected(state, control.rejected, true, now, offer.offerId);
     // Its maker repeats the list with every copy of the offer: only what is new in it asks for an answer.
     if (lost.length > 0) this.#owe(state, now);
     this.#followOffer(state, counterparty, offer, now);
     const session = this.#table.session(offer.sessionId, now);
-    if (!early.named && (session === undefined || (session.sending === undefined && !session.confirmed))) {
-      // Its acceptance is gone, with an earlier run or with a sending key that faded: the maker, who has not seen it, must
-      // be told to let go of this offer.
-      early.named = true;
+    if (session === undefined || (session.sending === undefined && !session.confirmed)) {
+      // Its acceptance is gone, with an earlier run or with a sending key that was erased: the maker, who has not seen it,
+      // must be told to let go of this offer.
       this.#unreadable(state.peer, entry(offer.offerId), now);
     }
     return {
@@ -377,6 +376,7 @@ export class Mesgen {
     counterparty.theirTag = accepted.tag;
     // What every copy of the offer said, the peer has read.
     if (live !== undefined && live.listed === state.rejected) state.rejected = undefined;
+    this.#unnameRejected(state, id);
     this.#table.clearPending(state);
     const record: SessionRecord = {
       id,
@@ -565,8 +565,16 @@ export class Mesgen {
    * Heeds the names of what the peer cannot read. Entries for IDs that are not ours and in use are ignored.
    *
    * @param authentic - It came in an envelope that was accepted; false for a stale offer, which may be a replay.
+   * @param under - The offer that it came under: whoever still sends under an offer can read the session that answers it, and
+   *   names it only because somebody else sent something in its name.
    */
-  #heedRejected(state: PeerState, entries: readonly RejectedEntry[], authentic: boolean, now: Millis): string[] {
+  #heedRejected(
+    state: PeerState,
+    entries: readonly RejectedEntry[],
+    authentic: boolean,
+    now: Millis,
+    under?: OfferId,
+  ): string[] {
     const lost: string[] = [];
     for (const entry of entries) {
       const pending = state.pending;
@@ -584,7 +592,7 @@ export class Mesgen {
       }
       const session = this.#table.session(entry.id as SessionId, now);
       if (session !== undefined && session.state === state && session.sending !== undefined) {
-        if (session.sending.nextCounter === 0) continue;
+        if (session.sending.nextCounter === 0 || session.record.offerId === under) continue;
         this.#table.eraseSendingKey(session);
         lost.push(entry.id);
       }
@@ -662,6 +670,8 @@ export class Mesgen {
       if (pending !== undefined) return pending;
       if (front !== undefined) {
         const yielded = state.pending?.yielded === true && !front.confirmed;
+        // It carries its acceptance until something comes under it, which then is an answer to this one.
+        if (yielded) state.probe = { session: front, deadline: Infinity, failed: false };
         if (yielded || (front.confirmed && front.serial >= state.needsResent)) return front;
         if (front.confirmed && !(state.probe?.session === front && state.probe.failed)) {
           if (state.probe?.session !== front) this.#probe(state, front, now);
@@ -789,7 +799,7 @@ export class Mesgen {
     let next: Millis | undefined;
     for (const { owedAt, probe } of this.#table.timed) {
       if (owedAt !== undefined && (next === undefined || owedAt < next)) next = owedAt;
-      if (probe !== undefined && !probe.failed && (next === undefined || probe.deadline < next)) next = probe.deadline;
+      if (probe !== undefined && !probe.failed && probe.deadline < (next ?? Infinity)) next = probe.deadline;
     }
     const sweepAt = this.#sweptAt === undefined ? undefined : this.#sweptAt + hourMs;
     for (const at of [this.#table.nextFadeAt, this.#table.nextLowerAt, sweepAt]) {
@@ -940,6 +950,12 @@ export class Mesgen {
     state.rejected = [...others.slice(-(maxRejectedEntries - 1)), entry];
   }
 
+  /** It can be read after all. */
+  #unnameRejected(state: PeerState, id: SessionId): void {
+    const others = (state.rejected ?? []).filter((entry) => entry.id !== id);
+    if (others.length < (state.rejected?.length ?? 0)) state.rejected = others.length === 0 ? undefined : others;
+  }
+
   #owe(state: PeerState, at: Millis): void {
     if (state.owedAt === undefined || at < state.owedAt) state.owedAt = at;
     this.#table.timed.add(state);
@@ -957,7 +973,8 @@ export class Mesgen {
   }
 
   #untimeIfIdle(state: PeerState): void {
-    if (state.owedAt === undefined && (state.probe === undefined || state.probe.failed))
+    const { owedAt, probe } = state;
+    if (owedAt === undefined && (probe === undefined || probe.failed || probe.deadline === Infinity))
       this.#table.timed.delete(state);
   }
 

@@ -67,8 +67,6 @@ export interface LivePending {
 export class EarlyWindow extends ReplayWindow {
   /** As in {@link LiveSession}. */
   readonly refused: ReplayWindow | undefined;
-  /** Already put on the rejected list for want of a session that could answer it. */
-  named = false;
 
   /** @param loadedLimit - The saved limit of an offer that was accepted in an earlier run. */
   constructor(loadedLimit?: number) {
@@ -80,6 +78,7 @@ export class EarlyWindow extends ReplayWindow {
 /** The session on which an unreadable envelope was answered, until something authentic comes back under it. */
 export interface Probe {
   readonly session: LiveSession;
+  /** When it is set aside; `Infinity` for one that nothing has come under yet. */
   readonly deadline: Millis;
   failed: boolean;
 }

@@ -171,6 +171,33 @@ describe("a forgotten session", () => {
     }
   });
 
+  it("P7: what was under way when it healed costs no further offer", () => {
+    const { leader: survivor, follower: forgetter } = strangers({ born: now - 1_000 });
+    const talk = (from: TestPeer, to: TestPeer) => to.hear(from.say(to, "x", now), now);
+    for (let i = 0; i < 3; i++) {
+      talk(forgetter, survivor);
+      talk(survivor, forgetter);
+    }
+    const later = now + 60_000;
+    const [first, second] = ["1", "2"].map((text) => survivor.say(forgetter, text, later));
+    expect(typeOf(first as Uint8Array)).toBe("data");
+    forgetter.forgetEverything(later);
+    forgetter.hear(first as Uint8Array, later);
+    // The survivor is young: it cannot judge the offer, and answers with its own, which says so.
+    survivor.hear(forgetter.owed(survivor, later)[0] as Uint8Array, later);
+    opened(forgetter.hear(survivor.owed(forgetter, later)[0] as Uint8Array, later));
+    const acceptance = forgetter.owed(survivor, later)[0] as Uint8Array;
+    expect(typeOf(acceptance)).toBe("acceptance");
+    const { handshakes } = forgetter.mesgen;
+    expect(forgetter.hear(second as Uint8Array, later).kind).toBe("unreadable");
+    survivor.hear(acceptance, later);
+    survivor.hear(forgetter.owed(survivor, later + 500)[0] as Uint8Array, later + 500);
+    talk(survivor, forgetter);
+    talk(forgetter, survivor);
+    expect(forgetter.mesgen.due(later + dayMs)).toEqual([]);
+    expect(forgetter.mesgen.handshakes).toBe(handshakes);
+  });
+
   it("P9: any number of unreadable envelopes within the interval give one answer and one handshake", () => {
     const { leader, follower } = establishedPair(now);
     follower.forgetEverything(now);
@@ -367,7 +394,9 @@ describe("P1: an offer whose acceptance got lost", () => {
     expect(decodeEnvelope(again).handshake).toEqual(decodeEnvelope(offer).handshake);
     follower.hear(again, later);
     const { id } = decodeEnvelope(offer);
-    const answer = follower.owed(leader, later)[0] as Uint8Array;
+    follower.owed(leader, later); // lost on the way: as long as the offer is used, it is named
+    follower.hear(leader.say(follower, "and again", later), later);
+    const answer = follower.owed(leader, later + 500)[0] as Uint8Array;
     expect(opened(leader.hear(answer, later)).lost).toEqual([Buffer.from(id).toString("hex")]);
     follower.hear(leader.say(follower, "5", later), later);
     leader.hear(follower.say(leader, "6", later), later);
@@ -529,6 +558,26 @@ describe("P4, P10: strangers change nothing", () => {
     expect([leader, follower].map((peer) => peer.read.length)).toEqual(read);
     const pending = [...leader.maps.counterparties()].filter((c) => c.pending !== undefined);
     expect(pending.length).toBeLessThanOrEqual([...leader.maps.counterparties()].length);
+  });
+
+  it("a forgery that comes before the acceptance does not make its session unusable", () => {
+    const { leader, follower } = strangers();
+    follower.hear(leader.say(follower, "1", now), now);
+    const acceptance = follower.say(leader, "2", now);
+    const before = fingerprint(follower);
+    const forge = (...at: number[]): Uint8Array => acceptance.map((byte, i) => (at.includes(i) ? byte ^ 1 : byte));
+    expect(leader.hear(forge(40, 58), now).kind).toBe("unreadable"); // another session, another offer
+    follower.hear(leader.owed(follower, now)[0] as Uint8Array, now);
+    expect(leader.hear(forge(58), now + 500).kind).toBe("unreadable"); // another offer only
+    const answer = leader.owed(follower, now + 500)[0] as Uint8Array;
+    expect(opened(follower.hear(answer, now)).lost).toEqual([]);
+    expect(fingerprint(follower)).toBe(before);
+    leader.hear(acceptance, now);
+    const data = leader.say(follower, "3", now);
+    expect(typeOf(data)).toBe("data");
+    expect(opened(follower.hear(data, now)).lost).toEqual([]);
+    expect(follower.mesgen.sessions(leader.id)).toMatchObject([{ sends: true, confirmed: true }]);
+    expect([leader.read, follower.read]).toEqual([["2"], ["1", "3"]]);
   });
 
   it("an unknown version is counted, and never answered", () => {
