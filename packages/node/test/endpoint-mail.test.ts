@@ -31,6 +31,7 @@ class Peer {
       },
       settled: () => {},
       replied: () => {},
+      stored: () => {},
       room: () => {},
     };
     this.endpoint = new Endpoint({ mesgen, delivery: new Delivery({ epoch: mesgen.epoch, maps, sink }), maps });
