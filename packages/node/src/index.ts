@@ -12,7 +12,7 @@ export {
   WireError,
 } from "@egtp/wire";
 export { isRoutableAddress } from "./address.ts";
-export { type AdmissionRates, type BucketRate, defaultAdmissionRates } from "./admission.ts";
+export { type AdmissionRates, type BucketRate, defaultAdmissionRates, TokenBucket } from "./admission.ts";
 export type {
   EgtpNode,
   Handler,

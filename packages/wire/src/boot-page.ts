@@ -61,17 +61,22 @@ export function signBootPage(fields: BootPage, sign: (message: Uint8Array) => Ui
 }
 
 /**
- * Reads a boot page and checks that its publisher signed it and that it is valid now.
+ * Reads a boot page and checks that its publisher signed it and that it is valid.
  *
  * @param bytes - The whole page, at most `maxBootPageBytes`. Borrowed: neither kept nor changed.
- * @param now - Milliseconds since the Unix epoch, from the caller's clock.
+ * @param now - Milliseconds since the Unix epoch, from the caller's clock. `undefined`: it need not be valid now, as when only
+ *   its number counts any more.
  * @param verify - A faster verifier that gives the same answers; by default the portable one.
  * @returns The page. Whether its publisher is the right one is for the caller to say.
  * @throws {@link WireError} `EGTP_WIRE_TOO_LARGE`, `EGTP_WIRE_BAD_BOOT_PAGE`, `EGTP_WIRE_UNKNOWN_VERSION`,
  *   `EGTP_WIRE_BAD_SIGNATURE`, `EGTP_WIRE_EXPIRED`, `EGTP_WIRE_NOT_YET_VALID`.
  * @see docs/spec.md, "Boot page"
  */
-export function verifyBootPage(bytes: Uint8Array, now: Millis, verify: VerifySignature = verifyEd25519): BootPage {
+export function verifyBootPage(
+  bytes: Uint8Array,
+  now: Millis | undefined,
+  verify: VerifySignature = verifyEd25519,
+): BootPage {
   if (bytes.length > maxBootPageBytes) throw tooLarge(bytes.length);
   const json = objectOf(parseJson(bytes), "it");
   if (json.v !== 1) {
@@ -82,10 +87,10 @@ export function verifyBootPage(bytes: Uint8Array, now: Millis, verify: VerifySig
   const signature = bytesOf(json.signature, "signature");
   const page = readFields(decodePayload(payload));
   // Before the signature, which costs a thousand times as much to check.
-  if (now >= page.expires) {
+  if (now !== undefined && now >= page.expires) {
     throw new WireError("EGTP_WIRE_EXPIRED", `A boot page that was valid until ${page.expires}`);
   }
-  if (page.issued > now + maxClockSkewMs) {
+  if (now !== undefined && page.issued > now + maxClockSkewMs) {
     throw new WireError("EGTP_WIRE_NOT_YET_VALID", `A boot page that was issued at ${page.issued}`);
   }
   if (!verify(peerIdToBytes(page.id), concatBytes(signingDomain, payload), signature)) {

@@ -80,6 +80,7 @@ describe("a boot page", () => {
     expect(at(now - maxClockSkewMs)).toEqual(full);
     expect(codeOf(() => at(full.expires))).toBe("EGTP_WIRE_EXPIRED");
     expect(codeOf(() => at(now - maxClockSkewMs - 1))).toBe("EGTP_WIRE_NOT_YET_VALID");
+    expect(verifyBootPage(bytes, undefined, fastVerify)).toEqual(full);
   });
 
   it("is signed by the publisher that it names, for this purpose", () => {
