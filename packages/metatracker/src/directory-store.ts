@@ -7,8 +7,8 @@
  */
 import type { Millis, PeerId } from "@egtp/wire";
 
-/** Now, or later. */
-export type Soon<T> = T | Promise<T>;
+/** A value at once, or later. */
+export type MaybePromise<T> = T | Promise<T>;
 
 /** A record as it is kept. The bytes of the record are never changed. */
 export interface KeptRecord {
@@ -31,7 +31,7 @@ export interface DirectoryStore {
   /** What is kept now, for reports; a shared store may be a little behind. */
   readonly size: DirectorySize;
 
-  get(peer: PeerId): Soon<KeptRecord | undefined>;
+  get(peer: PeerId): MaybePromise<KeptRecord | undefined>;
 
   /**
    * Keeps a record in place of one with a lower number, until the later of both `keepUntil`. A full store makes room by
@@ -41,13 +41,13 @@ export interface DirectoryStore {
    * @returns `undefined` once it is kept, as firmly as this store keeps anything; else the record that stands in its way:
    *   another one, whose number is not lower. Throws or rejects when it could not be kept.
    */
-  put(record: KeptRecord): Soon<KeptRecord | undefined>;
+  put(record: KeptRecord): MaybePromise<KeptRecord | undefined>;
 
   /** Some of those that offer a service and are valid at `now`: at most `max`, chosen at random. */
-  offering(service: string, max: number, now: Millis): Soon<readonly KeptRecord[]>;
+  offering(service: string, max: number, now: Millis): MaybePromise<readonly KeptRecord[]>;
 
   /** Forgets what need not be kept at `now`. @returns How many. */
-  expire(now: Millis): Soon<number>;
+  expire(now: Millis): MaybePromise<number>;
 
   /** Waits for what was put, then gives the place free. Calling it twice does no harm. */
   close(): Promise<void>;
@@ -62,6 +62,6 @@ export interface DirectorySize {
 }
 
 /** Goes on with an answer: at once if it is there. */
-export function whenThere<T, U>(answer: Soon<T>, goOn: (value: T) => Soon<U>): Soon<U> {
+export function whenThere<T, U>(answer: MaybePromise<T>, goOn: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return answer instanceof Promise ? answer.then((value) => goOn(value)) : goOn(answer);
 }

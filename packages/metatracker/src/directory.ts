@@ -14,7 +14,7 @@ import {
   verifyEd25519,
   WireError,
 } from "@egtp/wire";
-import { type DirectoryStore, type KeptRecord, type Soon, whenThere } from "./directory-store.ts";
+import { type DirectoryStore, type KeptRecord, type MaybePromise, whenThere } from "./directory-store.ts";
 import type { Publication, RefusalReason } from "./protocol.ts";
 
 export interface DirectoryOptions {
@@ -41,7 +41,7 @@ export class Directory {
    * @param bytes - Borrowed.
    * @param from - Who brought it, and whose it must be: else one peer could bring any number of them.
    */
-  publish(kind: RecordKind, bytes: Uint8Array, from: PeerId, now: Millis): Soon<Publication> {
+  publish(kind: RecordKind, bytes: Uint8Array, from: PeerId, now: Millis): MaybePromise<Publication> {
     // What is kept already is brought again every few minutes: that costs no signature.
     return whenThere(this.#store.get(from), (known) => {
       const isKnown = known !== undefined && now < known.validUntil && equalBytes(known.bytes, bytes);
@@ -54,24 +54,24 @@ export class Directory {
   }
 
   /** The record of a peer, a goodbye too, as it was signed; `undefined` when none is known that is valid. */
-  lookUp(peer: PeerId, now: Millis): Soon<Uint8Array | undefined> {
+  lookUp(peer: PeerId, now: Millis): MaybePromise<Uint8Array | undefined> {
     return whenThere(this.#store.get(peer), (record) =>
       record !== undefined && now < record.validUntil ? record.bytes : undefined,
     );
   }
 
   /** Whether there is a record of that peer, valid or not. */
-  knows(peer: PeerId): Soon<boolean> {
+  knows(peer: PeerId): MaybePromise<boolean> {
     return whenThere(this.#store.get(peer), (record) => record !== undefined);
   }
 
   /** Records of peers that offer a service, at most `max`, chosen at random. */
-  list(service: string, max: number, now: Millis): Soon<Uint8Array[]> {
+  list(service: string, max: number, now: Millis): MaybePromise<Uint8Array[]> {
     return whenThere(this.#store.offering(service, max, now), (records) => records.map(({ bytes }) => bytes));
   }
 
   /** Forgets what is out of date: called now and then. @returns How many. */
-  sweep(now: Millis): Soon<number> {
+  sweep(now: Millis): MaybePromise<number> {
     return this.#store.expire(now);
   }
 

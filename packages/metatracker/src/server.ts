@@ -12,7 +12,7 @@ import { type EgtpNode, type NodeOptions, type NodePart, type NodeSchedule, syst
 import { type Millis, type PeerId, peerIdBytes, peerIdFromBytes, WireError } from "@egtp/wire";
 import { AskerRates } from "./asker-rates.ts";
 import { Directory, type RecordKind, refused } from "./directory.ts";
-import { type DirectorySize, type DirectoryStore, type Soon, whenThere } from "./directory-store.ts";
+import { type DirectorySize, type DirectoryStore, type MaybePromise, whenThere } from "./directory-store.ts";
 import { MetatrackerError } from "./errors.ts";
 import { defaultMetatrackerRates, type MetatrackerRates, sweepMs } from "./limits.ts";
 import { MemoryDirectoryStore } from "./memory-store.ts";
@@ -26,7 +26,7 @@ import {
 } from "./protocol.ts";
 
 export { Directory, type DirectoryOptions, type RecordKind } from "./directory.ts";
-export type { DirectorySize, DirectoryStore, KeptRecord, Soon } from "./directory-store.ts";
+export type { DirectorySize, DirectoryStore, KeptRecord, MaybePromise } from "./directory-store.ts";
 export {
   type DirectoryLimits,
   defaultDirectoryLimits,
@@ -67,7 +67,7 @@ export interface MetatrackerServer extends NodePart {
   /** What the store said when it failed last; `undefined` when the last attempt went well. */
   readonly storeFailure: unknown;
   /** Some of the records of peers that offer a service. */
-  list(service: string, max: number): Soon<Uint8Array[]>;
+  list(service: string, max: number): MaybePromise<Uint8Array[]>;
 }
 
 export function metatrackerServer(options: MetatrackerServerOptions = {}): MetatrackerServer {
@@ -136,12 +136,12 @@ class Server implements MetatrackerServer {
     await this.#store.close();
   }
 
-  list(service: string, max: number): Soon<Uint8Array[]> {
+  list(service: string, max: number): MaybePromise<Uint8Array[]> {
     const now = this.#schedule.now();
     return whenThere(this.#keepOwnRecord(now), () => this.#reading(() => this.#directory.list(service, max, now)));
   }
 
-  #publish(kind: RecordKind, from: PeerId, record: Uint8Array): Soon<Publication> {
+  #publish(kind: RecordKind, from: PeerId, record: Uint8Array): MaybePromise<Publication> {
     const now = this.#schedule.now();
     if (!this.#rates.take("publish", from, now)) return this.#tell(refused("too-fast"));
     const publication = this.#writing(() => this.#directory.publish(kind, record, from, now));
@@ -157,7 +157,7 @@ class Server implements MetatrackerServer {
     return answer;
   }
 
-  #lookUp(from: PeerId, body: Uint8Array): Soon<Uint8Array | undefined> {
+  #lookUp(from: PeerId, body: Uint8Array): MaybePromise<Uint8Array | undefined> {
     this.#admit(from);
     const peer = this.#readPeer(body);
     const now = this.#schedule.now();
@@ -187,14 +187,14 @@ class Server implements MetatrackerServer {
   }
 
   /** The node makes its record anew now and then. */
-  #keepOwnRecord(now: Millis): Soon<unknown> {
+  #keepOwnRecord(now: Millis): MaybePromise<unknown> {
     const record = this.#node.contactRecord;
     if (record === this.#ownRecord || record === undefined) return undefined;
     this.#ownRecord = record;
     return this.#writing(() => this.#directory.publish("hello", record, this.#node.peerId, now));
   }
 
-  #writing(run: () => Soon<Publication>): Soon<Publication> {
+  #writing(run: () => MaybePromise<Publication>): MaybePromise<Publication> {
     const failed = (error: unknown): Publication => {
       this.storeFailure = error;
       return refused("store-failed");
@@ -211,7 +211,7 @@ class Server implements MetatrackerServer {
     }
   }
 
-  #reading<T>(run: () => Soon<T>): Soon<T> {
+  #reading<T>(run: () => MaybePromise<T>): MaybePromise<T> {
     const failed = (error: unknown): never => {
       this.storeFailure = error;
       this.counts.unanswered["store-failed"] += 1;
