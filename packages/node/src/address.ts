@@ -21,6 +21,17 @@ export function isRoutableAddress(host: string): boolean {
   return isPublicName(host);
 }
 
+/** Whether a host is an IP address and not a name, without brackets or zone. */
+export function isIpAddress(host: string): boolean {
+  return parseIpv4(host) !== undefined || parseIpv6(host) !== undefined;
+}
+
+/** The host that a URL names, without brackets. */
+export function hostOfUrl(url: string): string {
+  const { hostname } = new URL(url);
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+}
+
 /**
  * The source that an IP address counts as where limits go by source: an IPv4 address stands for itself, an IPv6 address
  * for its /64, within which one subscriber has all addresses.

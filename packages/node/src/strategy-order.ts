@@ -4,7 +4,7 @@
  * @see docs/spec.md, "Contact record"
  */
 import type { Millis, Strategy } from "@egtp/wire";
-import { isRoutableAddress } from "./address.ts";
+import { hostOfUrl, isRoutableAddress } from "./address.ts";
 
 /** Names a strategy: equal for equal ones. */
 export function strategyText(strategy: Strategy): string {
@@ -21,7 +21,7 @@ export function strategyText(strategy: Strategy): string {
 /** Whether its address is, or may be, on the public internet. A relay is named by key and reached by strategies of its own. */
 export function isRoutable(strategy: Strategy): boolean {
   if (strategy.kind === "tcp") return isRoutableAddress(strategy.host);
-  return strategy.kind === "relay" || isRoutableAddress(hostOf(strategy.url));
+  return strategy.kind === "relay" || isRoutableAddress(hostOfUrl(strategy.url));
 }
 
 /**
@@ -48,9 +48,4 @@ export function orderStrategies(
     .map((strategy, index) => ({ strategy, index, rank: rank(strategy) }))
     .sort((a, b) => a.rank - b.rank || a.index - b.index)
     .map(({ strategy }) => strategy);
-}
-
-function hostOf(url: string): string {
-  const { hostname } = new URL(url);
-  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }

@@ -17,6 +17,12 @@ export const dialTagBytes = dialSaltBytes + 16;
 /** How long a used salt is refused, 10 minutes. */
 export const dialSaltLifeMs = 10 * 60_000;
 
+/**
+ * Bytes in a WebSocket message, 128 KiB: room for the longest envelope with its length and a dial tag. A message is in
+ * memory whole before anything of it can be judged, so this bounds what a stranger can leave there.
+ */
+export const maxWebSocketMessageBytes = 131_072;
+
 // ---- Chosen
 
 export interface TransportLimits {
@@ -45,7 +51,10 @@ export interface TransportLimits {
   readonly stalledMs: number;
   /** How long a closing link may take for what was sent to leave. */
   readonly closingMs: number;
-  /** Silence after which the operating system begins to ask whether the other end still lives. */
+  /**
+   * Silence after which the other end is asked whether it still lives: over TCP by the operating system, over WebSocket by
+   * a ping. Reverse proxies end what was silent for a minute.
+   */
   readonly keepAliveMs: number;
   /** Queued bytes from which `send` says stop: 16 envelopes, enough to keep a fast line busy for a turn. */
   readonly highWaterBytes: number;
@@ -56,6 +65,11 @@ export interface TransportLimits {
    * at most this much; larger pieces are no faster.
    */
   readonly maxWriteBytes: number;
+  /**
+   * Bytes held while a link is paused. Only a browser, which cannot make a sender wait, comes near: a link that is being
+   * judged may be sent all that its peer has queued. Nothing is lost when it ends: what was not receipted is sent again.
+   */
+  readonly maxHeldBytes: number;
   /**
    * Salts remembered. When full the oldest leaves: whoever fills the table in ten minutes makes valid tags, so it knows
    * the target's ID and learns nothing from a replay, while refusing newcomers would let it keep everybody out.
@@ -77,6 +91,7 @@ export const defaultTransportLimits: TransportLimits = {
   highWaterBytes: 1_048_576,
   lowWaterBytes: 262_144,
   maxWriteBytes: 262_144,
+  maxHeldBytes: 4 * 1_048_576,
   maxUsedSalts: 65_536,
 };
 

@@ -6,7 +6,7 @@
  * `done` of a write. A link owns one timer, which dies with it.
  *
  * Bounds: `highWaterBytes` and one envelope is queued when the node heeds `send`; what is held while paused is one read
- * of the medium.
+ * of the medium, or `maxHeldBytes` where the medium cannot pause.
  *
  * @see docs/spec.md, "Links"
  */
@@ -26,11 +26,13 @@ export interface LinkMedium {
    * @param done - To be called when the medium took all of it, never before `write` returned.
    */
   write(batch: readonly Uint8Array[], done: () => void): void;
-  /** Stops receiving. A medium is born paused. */
+  /** Stops receiving, where it can. A medium is born paused. */
   pause(): void;
   resume(): void;
   /** The other end is no stranger any more. */
   authenticated(): void;
+  /** Asks the other end for a sign of life, to be told by `alive`. Absent where the operating system does it. */
+  ping?(): void;
   /** Ends the connection after what was written; what still arrives is dropped. `gone` follows. */
   end(): void;
   /** Ends the connection now. `gone` follows, never before `destroy` returned. */
@@ -80,6 +82,7 @@ export class MediumLink implements Link {
 
   /** Received, not yet handed over. */
   #held: Uint8Array[] = [];
+  #heldBytes = 0;
   #bytesReceived = 0;
   #paused = false;
   #handing = false;
@@ -91,6 +94,7 @@ export class MediumLink implements Link {
   #seenSent = 0;
   #lastTraffic = 0;
   #lastProgress = 0;
+  #lastHeard = 0;
 
   constructor(medium: LinkMedium, options: MediumLinkOptions) {
     this.#medium = medium;
@@ -151,7 +155,7 @@ export class MediumLink implements Link {
     this.#options.admission?.authenticated();
     if (this.#phase === "closing") return;
     this.#cancelTimer();
-    this.#lastTraffic = this.#lastProgress = this.#clock.now();
+    this.#lastTraffic = this.#lastProgress = this.#lastHeard = this.#clock.now();
     this.#watch();
     if (this.#phase === "open") {
       this.#medium.authenticated();
@@ -195,8 +199,15 @@ export class MediumLink implements Link {
     this.#bytesReceived += linkBytesOf(envelope);
     if (this.#handing || this.#held.length > 0 || !this.#ready) {
       this.#held.push(this.#medium.lends ? envelope.slice() : envelope);
+      this.#heldBytes += linkBytesOf(envelope);
+      if (this.#heldBytes > this.#limits.maxHeldBytes) this.abort("overrun");
     } else this.#handOver(envelope);
     this.#handOn();
+  }
+
+  /** The other end lives, though it may send nothing. */
+  alive(): void {
+    this.#lastHeard = this.#clock.now();
   }
 
   /** The medium is gone: by our doing, or else for this reason. */
@@ -277,7 +288,11 @@ export class MediumLink implements Link {
   #handOverHeld(): void {
     let next = 0;
     try {
-      while (next < this.#held.length && this.#ready) this.#handOver(this.#held[next++]!);
+      while (next < this.#held.length && this.#ready) {
+        const envelope = this.#held[next++]!;
+        this.#heldBytes -= linkBytesOf(envelope);
+        this.#handOver(envelope);
+      }
     } finally {
       this.#held.splice(0, next);
     }
@@ -298,19 +313,28 @@ export class MediumLink implements Link {
 
   /** Looks at the link now and then, instead of setting a timer for each envelope. */
   #watch(): void {
-    const { idleMs, stalledMs } = this.#limits;
+    const { idleMs, stalledMs, keepAliveMs } = this.#limits;
+    const medium = this.#medium;
+    const lookMs = Math.min(idleMs / 2, stalledMs / 2, medium.ping === undefined ? Infinity : keepAliveMs / 3);
     const look = (): void => {
       const now = this.#clock.now();
       const sent = this.#bytesSent !== this.#seenSent;
-      if (sent || this.#bytesReceived !== this.#seenReceived) this.#lastTraffic = now;
+      const received = this.#bytesReceived !== this.#seenReceived;
+      if (sent || received) this.#lastTraffic = now;
       if (sent || this.#queuedBytes === 0) this.#lastProgress = now;
+      if (received || this.#mediumPaused) this.#lastHeard = now;
       this.#seenSent = this.#bytesSent;
       this.#seenReceived = this.#bytesReceived;
       if (now - this.#lastProgress >= stalledMs) this.abort("stalled");
       else if (now - this.#lastTraffic >= idleMs) this.#close("idle", undefined);
-      else this.#watch();
+      else if (medium.ping !== undefined && now - this.#lastHeard >= 2 * keepAliveMs) this.abort("lost");
+      else {
+        // Asked before the silence has lasted for `keepAliveMs`, not at the first look after that.
+        if (now - this.#lastHeard >= (2 * keepAliveMs) / 3) medium.ping?.();
+        this.#watch();
+      }
     };
-    this.#cancelTimer = this.#clock.setTimer(look, Math.min(idleMs, stalledMs) / 2);
+    this.#cancelTimer = this.#clock.setTimer(look, lookMs);
   }
 
   // ---- The end

@@ -12,7 +12,7 @@ import type { RejectReason } from "./delivery/outcome.ts";
 
 /** Code that carries envelopes over one medium. */
 export interface Transport {
-  /** For reports: "tcp", "memory". */
+  /** For reports: "tcp", "websocket", "memory". */
   readonly kind: string;
 
   /** Connections that were not let in since this transport was made, by reason. */
@@ -189,6 +189,8 @@ export type LinkEndReason =
   | "stalled"
   /** What arrived is not a run of envelopes. */
   | "malformed"
+  /** More arrived than can be held while it was paused. */
+  | "overrun"
   /** Its identity is no longer served here. */
   | "stopped";
 
@@ -202,5 +204,5 @@ export type RefusalReason =
   | "wrong-target"
   /** Its salt was used before. */
   | "replayed"
-  /** No whole tag arrived in time, or it closed before. */
+  /** No whole tag arrived in time, or it closed before, or spoke another protocol. */
   | "no-tag";

@@ -16,9 +16,20 @@ function importsOf(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-test.each(["index.ts", "memory.ts", "delivery.ts", "endpoint.ts"])("%s", (entry) => {
+test.each(["index.ts", "websocket.ts", "memory.ts", "delivery.ts", "endpoint.ts"])("%s", (entry) => {
   const imports = [...importsOf(join(source, entry))];
   expect(imports.length).toBeGreaterThan(3);
   expect(imports.filter((name) => name.startsWith("node:") || name.includes("/nodejs/"))).toEqual([]);
   expect(imports.filter((name) => !name.startsWith("/") && !name.startsWith("@egtp/"))).toEqual([]);
+});
+
+test("a bundler for browsers takes the websocket that only dials, Node.js the one that listens too", () => {
+  const { exports } = JSON.parse(readFileSync(join(source, "../package.json"), "utf8")) as {
+    exports: Record<string, Record<string, string>>;
+  };
+  expect(exports["./websocket"]).toMatchObject({
+    default: "./dist/websocket.js",
+    node: "./dist/nodejs/websocket.js",
+    types: "./dist/websocket.d.ts",
+  });
 });

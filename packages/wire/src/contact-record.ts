@@ -157,8 +157,11 @@ function readStrategy(value: unknown): Strategy[] {
   }
 }
 
-/** Only printable ASCII: what a URL parser would silently drop or rewrite is refused. */
-function isWebSocketUrl(text: string): boolean {
+/**
+ * Whether a text is the URL of a WebSocket as contact records hold it: ws: or wss:, without user, password or fragment, and
+ * only printable ASCII, since a URL parser silently drops or rewrites other characters.
+ */
+export function isWebSocketUrl(text: string): boolean {
   if (!/^wss?:\/\/[!-~]+$/.test(text)) return false;
   try {
     const url = new URL(text);

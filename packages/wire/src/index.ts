@@ -14,7 +14,13 @@ export {
   varintLength,
   writeVarint,
 } from "./bytes.ts";
-export { type ContactRecord, type Strategy, signContactRecord, verifyContactRecord } from "./contact-record.ts";
+export {
+  type ContactRecord,
+  isWebSocketUrl,
+  type Strategy,
+  signContactRecord,
+  verifyContactRecord,
+} from "./contact-record.ts";
 export { isEd25519PublicKey, signatureBytes, type VerifySignature, verifyEd25519 } from "./ed25519.ts";
 export {
   decodeEnvelope,

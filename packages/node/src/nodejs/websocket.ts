@@ -1,0 +1,42 @@
+/**
+ * Links over WebSocket, in Node.js, with the package ws.
+ *
+ * @see docs/spec.md, "Links"
+ */
+import type { Transport } from "../transport.ts";
+import { TransportError } from "../transport-error.ts";
+import { checkWebSocketOptions, type WebSocketOptions } from "../websocket-options.ts";
+import { WebSocketTransport } from "../websocket-transport.ts";
+import { trusting } from "./certificate.ts";
+import { checkPort } from "./socket-address.ts";
+import { connectWithWs } from "./ws-dialer.ts";
+import { listenForWebSockets } from "./ws-listener.ts";
+
+export { TransportError, type TransportErrorCode } from "../transport-error.ts";
+export type { TransportLimits } from "../transport-limits.ts";
+export type { HttpServer, WebSocketOptions } from "../websocket-options.ts";
+
+/** A transport over WebSocket: it dials, and listens when it is given a port or a server. */
+export function websocket(options: WebSocketOptions = {}): Transport {
+  checkWebSocketOptions(options);
+  checkPort(options.port ?? 0);
+  const secureContext = options.ca === undefined ? undefined : trusting(options.ca);
+  const isListening = options.port !== undefined || options.server !== undefined;
+  return new WebSocketTransport(options, {
+    loadConnect: async () => connectWithWs((await loadWs()).WebSocket, secureContext),
+    listen: isListening
+      ? async (reception, limits) => {
+          const { WebSocketServer: Server } = await loadWs();
+          return await listenForWebSockets(options, { Server, reception, limits });
+        }
+      : undefined,
+  });
+}
+
+async function loadWs(): Promise<typeof import("ws")> {
+  try {
+    return await import("ws");
+  } catch (cause) {
+    throw new TransportError("EGTP_MISSING_PART", "ws", { cause });
+  }
+}

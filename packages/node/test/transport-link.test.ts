@@ -1,0 +1,122 @@
+/** What a link does with a medium of little ability: one that cannot pause, or that has to ask for signs of life. */
+import { describe, expect, it } from "vitest";
+import type { LinkEnd } from "../src/transport.ts";
+import { transportLimits } from "../src/transport-limits.ts";
+import { type LinkMedium, MediumLink } from "../src/transport-link.ts";
+import { ManualClock } from "./manual-clock.ts";
+
+describe("a link asks for a sign of life", () => {
+  const limits = { keepAliveMs: 30_000, idleMs: 300_000, stalledMs: 60_000 };
+
+  it("before the silence has lasted as long as allowed, and ends when there is none", () => {
+    const { clock, medium, ended } = linkOver({ limits });
+    for (let second = 1; second <= 30; second++) clock.advance(1_000);
+    expect(medium.pings).toBeGreaterThan(0);
+    clock.advance(29_000);
+    expect(ended()).toBeUndefined();
+    clock.advance(1_000);
+    expect(ended()).toMatchObject({ reason: "lost" });
+    expect(clock.pending).toBe(0);
+  });
+
+  it("and goes on for as long as it gets one, until it has carried nothing for too long", () => {
+    const { clock, link, medium, ended } = linkOver({ limits });
+    medium.onPing = () => link.alive();
+    clock.advance(299_000);
+    expect(ended()).toBeUndefined();
+    expect(medium.pings).toBeGreaterThan(8);
+    clock.advance(1_000);
+    expect(ended()).toMatchObject({ reason: "idle" });
+  });
+
+  it("not while envelopes arrive, and not while it is paused and could hear none", () => {
+    const { clock, link, medium, ended } = linkOver({ limits });
+    for (let round = 0; round < 20; round++) {
+      link.receive(new Uint8Array(5));
+      clock.advance(10_000);
+    }
+    link.pause();
+    clock.advance(200_000);
+    expect(medium.pings).toBe(0);
+    expect(ended()).toBeUndefined();
+  });
+
+  it("unless its medium sees to that itself", () => {
+    const { clock, ended } = linkOver({ limits, hasPing: false });
+    clock.advance(299_000);
+    expect(ended()).toBeUndefined();
+  });
+});
+
+describe("a link whose medium cannot pause", () => {
+  it("holds what arrives meanwhile, up to a limit", () => {
+    const { link, ended, got } = linkOver({ limits: { maxHeldBytes: 3_000 } });
+    link.pause();
+    for (let index = 0; index < 2; index++) link.receive(new Uint8Array(1_000));
+    expect(ended()).toBeUndefined();
+    link.receive(new Uint8Array(1_000));
+    expect(ended()).toMatchObject({ reason: "overrun" });
+    expect(got).toEqual([]);
+  });
+
+  it("counts only what is still held", async () => {
+    const { link, ended, got } = linkOver({ limits: { maxHeldBytes: 3_000 } });
+    for (let round = 0; round < 5; round++) {
+      link.pause();
+      for (let index = 0; index < 2; index++) link.receive(new Uint8Array(1_000));
+      link.resume();
+      await Promise.resolve();
+    }
+    expect(got).toEqual(Array(10).fill(1_000));
+    expect(ended()).toBeUndefined();
+  });
+});
+
+class Medium implements LinkMedium {
+  readonly lends = false;
+  pings = 0;
+  onPing = (): void => {};
+  link!: MediumLink;
+  ping?: () => void = () => {
+    this.pings += 1;
+    this.onPing();
+  };
+
+  write(): void {}
+  pause(): void {}
+  resume(): void {}
+  authenticated(): void {}
+  end(): void {
+    this.link.gone("lost");
+  }
+  destroy(): void {
+    this.link.gone("lost");
+  }
+}
+
+/** An authentic link that is started. */
+function linkOver(options: { limits: Parameters<typeof transportLimits>[0]; hasPing?: boolean }) {
+  const clock = new ManualClock();
+  const medium = new Medium();
+  if (options.hasPing === false) delete medium.ping;
+  const link = new MediumLink(medium, {
+    direction: "outgoing",
+    remote: "there",
+    source: "there",
+    limits: transportLimits(options.limits),
+    clock,
+    unauthenticatedUntil: 1_000,
+  });
+  medium.link = link;
+  let end: LinkEnd | undefined;
+  const got: number[] = [];
+  link.start({
+    envelope: (bytes) => void got.push(bytes.length),
+    drain: () => {},
+    closed: (how) => {
+      end = how;
+    },
+  });
+  link.authenticated();
+  return { clock, medium, link, got, ended: () => end };
+}
