@@ -49,8 +49,9 @@ interface Way {
 export class Connector {
   dials = 0;
   readonly #options: ConnectorOptions;
-  /** Gives up everything when the node stops. */
-  readonly #stopping = new AbortController();
+  /** What is given up when the node stops, and why, once it does. Not an AbortSignal: Node.js warns of more than ten listeners. */
+  readonly #underWay = new Set<(reason: unknown) => void>();
+  #stopReason: unknown;
   #dialling = 0;
   /** Attempts that wait for a place; bounded by the peers that are being connected to. */
   readonly #queue: (() => void)[] = [];
@@ -94,7 +95,8 @@ export class Connector {
 
   /** Gives up all dials and lookups. */
   stop(): void {
-    this.#stopping.abort(new RouteError("EGTP_NODE_STOPPING"));
+    this.#stopReason = new RouteError("EGTP_NODE_STOPPING");
+    for (const giveUp of this.#underWay) giveUp(this.#stopReason);
   }
 
   async #lookUp(route: PeerRoute, lookup: Lookup, failures: StrategyFailure[]): Promise<void> {
@@ -114,22 +116,20 @@ export class Connector {
 
   /** Runs something with a signal that aborts after a time, or when the node stops. Rejects then, whatever it does. */
   withTime<T>(timeMs: Millis, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const stopping = this.#stopping.signal;
     const controller = new AbortController();
     return new Promise((resolve, reject) => {
       const giveUp = (reason: unknown): void => {
         controller.abort(reason);
         finish(() => reject(reason));
       };
-      const onStop = (): void => giveUp(stopping.reason);
       const cancelTimer = this.#options.schedule.setTimer(() => giveUp(new RouteError("EGTP_NO_ANSWER")), timeMs);
       const finish = (settle: () => void): void => {
         cancelTimer();
-        stopping.removeEventListener("abort", onStop);
+        this.#underWay.delete(giveUp);
         settle();
       };
-      stopping.addEventListener("abort", onStop);
-      if (stopping.aborted) return onStop();
+      if (this.#stopReason !== undefined) return giveUp(this.#stopReason);
+      this.#underWay.add(giveUp);
       run(controller.signal).then(
         (value) => finish(() => resolve(value)),
         (error: unknown) => finish(() => reject(error)),
@@ -243,15 +243,14 @@ export class Connector {
   /** Tries ways one after another, without waiting for a slow one. */
   async #race(route: PeerRoute, ways: readonly Way[], failures: StrategyFailure[]): Promise<boolean> {
     const { schedule, limits, host } = this.#options;
-    const stopping = this.#stopping.signal;
     const controller = new AbortController();
     let wake = (): void => {};
-    const onStop = (): void => {
-      controller.abort(stopping.reason);
+    const giveUp = (reason: unknown): void => {
+      controller.abort(reason);
       wake();
     };
-    stopping.addEventListener("abort", onStop);
-    if (stopping.aborted) onStop();
+    if (this.#stopReason !== undefined) giveUp(this.#stopReason);
+    else this.#underWay.add(giveUp);
     let running = 0;
     let isAnswered = false;
     try {
@@ -289,7 +288,7 @@ export class Connector {
       }
       return hasAnswer(route);
     } finally {
-      stopping.removeEventListener("abort", onStop);
+      this.#underWay.delete(giveUp);
       controller.abort(new RouteError("EGTP_NO_ANSWER"));
     }
   }

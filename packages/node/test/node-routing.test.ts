@@ -225,6 +225,19 @@ test("what could not leave until its deadline says why, message and request alik
   ]);
 });
 
+test("many peers may be looked for at once, and Node.js has nothing to warn of", async () => {
+  const warnings: Error[] = [];
+  const take = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", take);
+  const never = (): Promise<never> => new Promise(() => {});
+  const { node } = await world.join("alice", { lookup: { kind: "slow", lookUp: never }, isListed: false });
+  const sends = Array.from({ length: 20 }, () => node.send(createIdentity().peer, note, body, { timeoutMs: 1_000 }));
+  const outcomes = await world.time.of(Promise.all(sends));
+  process.off("warning", take);
+  expect(outcomes.every(({ state }) => state === "unreachable")).toBe(true);
+  expect(warnings).toEqual([]);
+});
+
 test("dials to a peer are merged", async () => {
   const alice = await world.join("alice");
   const bob = await world.join("bob");
