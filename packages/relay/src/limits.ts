@@ -75,9 +75,87 @@ export const defaultMailboxLimits: MailboxLimits = {
 
 /** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
 export function mailboxLimits(changes: Partial<MailboxLimits> = {}): MailboxLimits {
-  const limits = { ...defaultMailboxLimits, ...changes };
+  return checked({ ...defaultMailboxLimits, ...changes });
+}
+
+/** How much of something may be had at once, and in a second ever after. */
+export interface Rate {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/** What one sender, or several together, may pass along. */
+export interface SenderRate {
+  readonly messages: Rate;
+  /** Of envelopes. */
+  readonly bytes: Rate;
+}
+
+/** The bounds of a relay beside those of its mailboxes. */
+export interface RelayServerLimits {
+  /** Mail handed to an owner that is connected waits so long for its acknowledgement before it is written down. */
+  readonly acknowledgeMs: Millis;
+  /** Bytes of envelopes that wait so, over all owners: they are in memory alone. Beyond, mail is written down at once. */
+  readonly maxHeldBytes: number;
+
+  /** Mails handed to one owner and not acknowledged, and bytes of them. What is more waits in its mailbox. */
+  readonly maxPushMessages: number;
+  readonly maxPushBytes: number;
+  /** Bytes of mail on their way to owners, over all of them. */
+  readonly maxPushBytesTotal: number;
+  /** Bytes that are read for one owner before others have a turn. */
+  readonly pushTurnBytes: number;
+  /** A mail that its owner's node did not take in for so long is handed over again when it registers again. */
+  readonly pushMs: Millis;
+
+  /** A sender that is registered here. */
+  readonly registeredSender: SenderRate;
+  /** One that is not, which need not be a person: anybody can make up senders. */
+  readonly stranger: SenderRate;
+  /** All of those together. */
+  readonly strangers: SenderRate;
+  /** Senders whose rates are remembered; the least recently seen leaves. */
+  readonly maxSenders: number;
+  /** New mailboxes. */
+  readonly newMailboxes: Rate;
+
+  /** How often what is too old is looked for. */
+  readonly expireEveryMs: Millis;
+}
+
+export const defaultRelayServerLimits: RelayServerLimits = {
+  acknowledgeMs: 500,
+  maxHeldBytes: 64 * mebibyte,
+  maxPushMessages: 4_096,
+  maxPushBytes: 4 * mebibyte,
+  maxPushBytesTotal: 128 * mebibyte,
+  pushTurnBytes: 512 * 1024,
+  pushMs: 15_000,
+  registeredSender: {
+    messages: { burst: 200_000, perSecond: 100_000 },
+    bytes: { burst: 256 * mebibyte, perSecond: 128 * mebibyte },
+  },
+  stranger: {
+    messages: { burst: 20_000, perSecond: 10_000 },
+    bytes: { burst: 64 * mebibyte, perSecond: 32 * mebibyte },
+  },
+  strangers: {
+    messages: { burst: 100_000, perSecond: 50_000 },
+    bytes: { burst: 256 * mebibyte, perSecond: 128 * mebibyte },
+  },
+  maxSenders: 65_536,
+  newMailboxes: { burst: 1_000, perSecond: 20 },
+  expireEveryMs: 60_000,
+};
+
+/** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
+export function relayServerLimits(changes: Partial<RelayServerLimits> = {}): RelayServerLimits {
+  return checked({ ...defaultRelayServerLimits, ...changes });
+}
+
+function checked<Limits extends object>(limits: Limits): Limits {
   for (const [name, value] of Object.entries(limits)) {
-    if (!(value > 0)) throw new RangeError(`${name} must be a number above 0, not ${value}`);
+    if (typeof value === "number" && !(value > 0)) throw new RangeError(`${name} must be above 0, not ${value}`);
   }
   return limits;
 }

@@ -7,6 +7,7 @@
  * the suite in `@egtp/relay/conformance`.
  */
 import type { Millis, PeerId } from "@egtp/wire";
+import type { MailboxLimits } from "./limits.ts";
 import type { Refusal } from "./protocol.ts";
 
 export type MaybePromise<Value> = Value | Promise<Value>;
@@ -107,6 +108,9 @@ export interface MailboxCounts {
 }
 
 export interface MailboxStore {
+  /** Its bounds, which the relay publishes. */
+  readonly limits: MailboxLimits;
+
   /** Makes or opens a mailbox, or notes that its owner is there. It survives whatever the store survives. */
   register(owner: PeerId, run: OwnerRun, now: Millis): MaybePromise<Registering>;
 

@@ -35,6 +35,10 @@ export class MemoryMailboxStore implements MailboxStore {
     });
   }
 
+  get limits(): MailboxLimits {
+    return this.#mailboxes.limits;
+  }
+
   register(owner: PeerId, run: OwnerRun, now: Millis): Registering {
     return this.#mailboxes.register(owner, run, now);
   }

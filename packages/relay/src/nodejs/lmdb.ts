@@ -149,6 +149,10 @@ export class LmdbMailboxStore implements MailboxStore {
     return this.#file.report;
   }
 
+  get limits(): MailboxLimits {
+    return this.#mailboxes.limits;
+  }
+
   register(owner: PeerId, run: OwnerRun, now: Millis): MaybePromise<Registering> {
     const before = this.#mailboxes.find(owner);
     const wasOpen = before?.isOpen === true;

@@ -1,0 +1,227 @@
+/**
+ * Hands the mail of one owner to its node, oldest first, as long as it is connected: what waits in the mailbox, and what is
+ * passed on at once because nothing waits before it.
+ *
+ * A mail is *out* from the moment it is handed over until it is acknowledged; at most a window of them is. What the owner's
+ * node did not take in, or took in and did not acknowledge, is handed over again when the owner registers again; until then
+ * a failure ends the pushing, so that nothing is sent to somebody who is not there.
+ *
+ * Bounds: `maxPushMessages` and `maxPushBytes` for what is out; one mail may exceed them.
+ */
+import type { Millis, PeerId } from "@egtp/wire";
+import type { RelayServerLimits } from "./limits.ts";
+import type { MailboxStore, StoredMail } from "./mailbox-store.ts";
+
+/** Mails that are asked of the store at once. */
+const collectMessages = 256;
+
+export interface PushHost {
+  readonly limits: RelayServerLimits;
+  readonly store: MailboxStore;
+  readonly now: () => Millis;
+  readonly isLinked: (owner: PeerId) => boolean;
+  /** Whether more may be on its way, over all owners. If not, the owner is pumped when it may. */
+  readonly hasRoom: (owner: OwnerPush) => boolean;
+  /** Sends a mail. Resolves whether the owner's node took it in; never rejects. */
+  readonly send: (owner: PeerId, body: Uint8Array) => Promise<boolean>;
+  /** Runs a task when the present turn is over. */
+  readonly defer: (task: () => void) => void;
+  /** A held mail was acknowledged. */
+  readonly passed: (held: Held) => void;
+  /** The store could not be read. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** A mail that was handed over and not acknowledged. */
+interface Out {
+  readonly bytes: number;
+  /** The owner's node has not said yet that it took it in. */
+  isSending: boolean;
+}
+
+/** A mail that is in memory alone, and for which whoever passed it along waits. */
+export interface Held {
+  readonly owner: OwnerPush;
+  readonly number: number;
+  readonly bytes: number;
+  /** When it is written down, if it was not acknowledged. */
+  readonly until: Millis;
+  /** Its sender was answered. */
+  isOver: boolean;
+  readonly answer: (reply: Uint8Array) => void;
+}
+
+export class OwnerPush {
+  readonly peer: PeerId;
+  /** Held mail by number. Bounded by what is out, and by `maxHeldBytes`. */
+  readonly held = new Map<number, Held>();
+  readonly #host: PushHost;
+  readonly #out = new Map<number, Out>();
+  #outBytes = 0;
+  /** The newest mail that was handed over since the owner last registered. */
+  #cursor = 0;
+  /** There may be mail above it. */
+  #hasMore = false;
+  /** The store is being asked, or a turn waited for. */
+  #isPumping = false;
+  /** Nothing is handed over before the owner registers again. */
+  #isAway = true;
+
+  constructor(peer: PeerId, host: PushHost) {
+    this.peer = peer;
+    this.#host = host;
+  }
+
+  /** Nothing is known that is not in the mailbox. */
+  get isIdle(): boolean {
+    return this.#out.size === 0 && this.held.size === 0 && !this.#isPumping;
+  }
+
+  /** The owner is here: everything is handed over again but what is on its way. */
+  begin(): void {
+    for (const [number, { bytes, isSending }] of this.#out) {
+      if (isSending) continue;
+      this.#out.delete(number);
+      this.#outBytes -= bytes;
+    }
+    this.#cursor = 0;
+    this.#isAway = false;
+    this.moreMail();
+  }
+
+  /** Hands nothing over any more. */
+  end(): void {
+    this.#isAway = true;
+  }
+
+  /** There is mail for it. */
+  moreMail(): void {
+    this.#hasMore = true;
+    this.pump();
+  }
+
+  /** Whether a mail can be handed over before it is written down: the owner is here and nothing waits. */
+  canPass(bytes: number): boolean {
+    if (this.#isAway || this.#hasMore || this.#isPumping) return false;
+    const { maxPushMessages, maxPushBytes } = this.#host.limits;
+    if (this.#out.size >= maxPushMessages || this.#outBytes + bytes > maxPushBytes) return false;
+    return this.#host.hasRoom(this) && this.#isHere();
+  }
+
+  /** Hands a mail over. @param body - Mail ID 16, then the envelope. */
+  pass(number: number, body: Uint8Array): void {
+    const out: Out = { bytes: body.length, isSending: true };
+    this.#cursor = number;
+    this.#out.set(number, out);
+    this.#outBytes += out.bytes;
+    void this.#host.send(this.peer, body).then((isTaken) => {
+      out.isSending = false;
+      if (!isTaken && this.#out.get(number) === out) this.#missed(number, out);
+      else this.pump();
+    });
+  }
+
+  /** Hands over what waits, as far as there is room. */
+  pump(): void {
+    const { limits, store } = this.#host;
+    let read = 0;
+    while (this.#hasMore && !this.#isPumping && !this.#isAway) {
+      const maxMessages = Math.min(collectMessages, limits.maxPushMessages - this.#out.size);
+      const maxBytes = Math.min(limits.pushTurnBytes, limits.maxPushBytes - this.#outBytes);
+      // An acknowledgement makes room.
+      if (maxMessages <= 0 || maxBytes <= 0 || !this.#host.hasRoom(this) || !this.#isHere()) return;
+      if (read >= limits.pushTurnBytes) {
+        this.#isPumping = true;
+        this.#host.defer(() => {
+          this.#isPumping = false;
+          this.pump();
+        });
+        return;
+      }
+      this.#hasMore = false;
+      try {
+        const mails = store.collect(this.peer, this.#cursor, { maxMessages, maxBytes }, this.#host.now());
+        if (mails instanceof Promise) {
+          this.#await(mails);
+          return;
+        }
+        read += this.#take(mails);
+      } catch (error) {
+        this.#couldNotRead(error);
+      }
+    }
+  }
+
+  /** The owner acknowledged mails. @param ranges - Ascending pairs [from, to). */
+  acknowledged(ranges: readonly number[]): void {
+    for (let r = 0; r < ranges.length; r += 2) {
+      const from = ranges[r]!;
+      const to = ranges[r + 1]!;
+      if (to - from <= this.#out.size + this.held.size) {
+        for (let number = from; number < to; number++) this.#acknowledged(number);
+        continue;
+      }
+      for (const number of [...this.#out.keys(), ...this.held.keys()]) {
+        if (number >= from && number < to) this.#acknowledged(number);
+      }
+    }
+    this.pump();
+  }
+
+  #acknowledged(number: number): void {
+    const out = this.#out.get(number);
+    if (out !== undefined) {
+      this.#out.delete(number);
+      this.#outBytes -= out.bytes;
+    }
+    const held = this.held.get(number);
+    if (held !== undefined) this.#host.passed(held);
+  }
+
+  #isHere(): boolean {
+    if (!this.#host.isLinked(this.peer)) this.#isAway = true;
+    return !this.#isAway;
+  }
+
+  #missed(number: number, out: Out): void {
+    this.#out.delete(number);
+    this.#outBytes -= out.bytes;
+    this.#hasMore = true;
+    this.#isAway = true;
+  }
+
+  #await(collecting: Promise<readonly StoredMail[]>): void {
+    this.#isPumping = true;
+    collecting.then(
+      (mails) => {
+        this.#isPumping = false;
+        this.#take(mails);
+        this.pump();
+      },
+      (error: unknown) => {
+        this.#isPumping = false;
+        this.#couldNotRead(error);
+      },
+    );
+  }
+
+  /** @returns Bytes of what was handed over. */
+  #take(mails: readonly StoredMail[]): number {
+    let bytes = 0;
+    if (mails.length > 0) this.#hasMore = true;
+    for (const { number, body } of mails) {
+      if (this.#out.has(number)) this.#cursor = number;
+      else {
+        this.pass(number, body);
+        bytes += body.length;
+      }
+    }
+    return bytes;
+  }
+
+  #couldNotRead(error: unknown): void {
+    this.#hasMore = true;
+    this.#isAway = true;
+    this.#host.failed(error);
+  }
+}
