@@ -3,7 +3,7 @@ import type { Millis, PeerId } from "@egtp/wire";
 import { equalBytes } from "@egtp/wire";
 import type { DirectorySize, DirectoryStore, KeptRecord } from "./directory-store.ts";
 import { MetatrackerError } from "./errors.ts";
-import { type DirectoryLimits, defaultDirectoryLimits } from "./limits.ts";
+import { checkedLimits, type DirectoryLimits, defaultDirectoryLimits } from "./limits.ts";
 import { type RandomBelow, RecordTable, randomBelow } from "./record-table.ts";
 
 export class MemoryDirectoryStore implements DirectoryStore {
@@ -13,7 +13,7 @@ export class MemoryDirectoryStore implements DirectoryStore {
 
   /** @param random - Chooses whom `offering` names; a test gives one that can be repeated. */
   constructor(limits: Partial<DirectoryLimits> = {}, random: RandomBelow = randomBelow) {
-    this.#table = new RecordTable({ ...defaultDirectoryLimits, ...limits }, random);
+    this.#table = new RecordTable(checkedLimits(defaultDirectoryLimits, limits), random);
   }
 
   get size(): DirectorySize {

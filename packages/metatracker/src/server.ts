@@ -25,6 +25,7 @@ import {
   type RefusalReason,
 } from "./protocol.ts";
 
+export { BootPageMaker, type BootPageMakerOptions, type MadeBootPage } from "./boot-page-maker.ts";
 export { Directory, type DirectoryOptions, type RecordKind } from "./directory.ts";
 export type { DirectorySize, DirectoryStore, KeptRecord, MaybePromise } from "./directory-store.ts";
 export {
