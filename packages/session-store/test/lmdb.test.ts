@@ -6,6 +6,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
@@ -225,6 +226,22 @@ describe.skipIf(!hasLmdb && !mustRun)("LmdbSessionStore", { timeout: 60_000 }, (
       const { folder } = await filled("closed");
       truncateSync(join(folder, "data.mdb"), 8192);
       expect((await open(folder)).report.setAside?.kind).toBe("damaged");
+    });
+
+    it("notices a bit that flipped in it while nobody had it open, though its size and time are the same", async () => {
+      const { folder } = await filled("closed");
+      const file = join(folder, "data.mdb");
+      const { atime, mtime } = statSync(file);
+      const run = JSON.parse(readFileSync(join(folder, "run.json"), "utf8"));
+      const content = readFileSync(file);
+      const at = content.indexOf(session(10).receiveKey);
+      content[at]! ^= 1;
+      writeFileSync(file, content);
+      utimesSync(file, atime, mtime);
+      writeFileSync(join(folder, "run.json"), JSON.stringify({ ...run, mtimeMs: statSync(file).mtimeMs }));
+      const store = await open(folder);
+      expect(store.report).toEqual({ uncleanStop: true, setAside: undefined });
+      expect(openMaps(store).damaged).toHaveLength(1);
     });
 
     it.each([

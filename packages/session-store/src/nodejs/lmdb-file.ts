@@ -6,15 +6,17 @@
  *     run.json                  how the last run ended, or that one is on
  *     data.mdb.damaged-<n>      files that were set aside
  *
- * After an unclean stop a child process looks at the file (rescue.ts): a small one it copies, a large one it walks through.
- * A file that is damaged, or that the machine may have lost writes of when it went down, is set aside and an empty one
- * begins: losing a store heals, trusting a wrong one may not.
+ * After an unclean stop, or when it is not as it was left, a child process looks at the file (rescue.ts): a small one it
+ * copies, a large one it walks through. A file that is damaged, or that the machine may have lost writes of when it went
+ * down, is set aside and an empty one begins: losing a store heals, trusting a wrong one may not.
  *
  * Whoever need not wait for the disk writes on the calling thread: a transaction takes about 20 µs, less than handing it
  * to another. Whoever waits for it has a thread for it (write-thread.ts), and the event loop goes on. lmdb's own writing
  * thread is not used: a write that fails there leaves promises that never settle.
  */
 
+import { createHash } from "node:crypto";
+import { createReadStream, type Stats } from "node:fs";
 import { chmod, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StoreError } from "../errors.ts";
@@ -61,7 +63,8 @@ const maxDamagedKept = 2;
 const maxCopiedBytes = 64 * 1024 * 1024;
 
 type Run =
-  | { readonly state: "stopped"; readonly size: number; readonly mtimeMs: number }
+  /** With the SHA-256 of a file that is not too large to be read for it. */
+  | { readonly state: "stopped"; readonly size: number; readonly mtimeMs: number; readonly sha256?: string | undefined }
   | {
       readonly state: "running";
       readonly pid: number;
@@ -91,6 +94,7 @@ export class LmdbFile {
   readonly #database: Database;
   readonly #room: DiskRoom;
   readonly #checksum: Checksum | undefined;
+  readonly #maxCopiedBytes: number;
   readonly #thread: WriteThread | undefined;
   #closed: Promise<void> | undefined;
 
@@ -110,7 +114,7 @@ export class LmdbFile {
     if (lock === undefined) throw await lockedError(path);
     try {
       const opened = await openFile(lmdb, path, options.sync ?? "commit", plan);
-      const file = new LmdbFile(path, lock, opened, plan.checksum);
+      const file = new LmdbFile(path, lock, opened, plan);
       if (opened.report.setAside !== undefined) options.onDamage?.(opened.report.setAside);
       return file;
     } catch (error) {
@@ -119,16 +123,17 @@ export class LmdbFile {
     }
   }
 
-  private constructor(folder: string, lock: FolderLock, opened: OpenedFile, checksum: Checksum | undefined) {
+  private constructor(folder: string, lock: FolderLock, opened: OpenedFile, plan: FilePlan) {
     this.#folder = folder;
     this.#lock = lock;
-    this.#checksum = checksum;
+    this.#checksum = plan.checksum;
+    this.#maxCopiedBytes = plan.maxCopiedBytes ?? maxCopiedBytes;
     this.#database = opened.database;
     this.#room = opened.room;
     this.report = opened.report;
     if (opened.options.noSync) return;
     this.#thread = new WriteThread(opened.options, {
-      checksum,
+      checksum: plan.checksum,
       reserve: (batch) => opened.room.reserve(batch),
       // What is read from now on sees what was written.
       written: () => opened.database.resetReadTxn(),
@@ -198,8 +203,10 @@ export class LmdbFile {
       await this.#database.close();
       this.#room.flush();
       this.#room.close();
-      const { size, mtimeMs } = await stat(join(this.#folder, dataName));
-      await saveRun(this.#folder, { state: "stopped", size, mtimeMs });
+      const path = join(this.#folder, dataName);
+      const { size, mtimeMs } = await stat(path);
+      const sha256 = size > this.#maxCopiedBytes ? undefined : await sha256Of(path);
+      await saveRun(this.#folder, { state: "stopped", size, mtimeMs, sha256 });
     } catch (error) {
       throw unwritable(this.#folder, error);
     } finally {
@@ -226,7 +233,7 @@ async function openFile(lmdb: Lmdb, folder: string, sync: "commit" | "flush", pl
   let aside: SetAside | undefined;
   if (found !== undefined) {
     await chmod(path, fileMode);
-    if (before?.state === "stopped") endedWell = before.size === found.size && before.mtimeMs === found.mtimeMs;
+    if (before?.state === "stopped") endedWell = await isAsLeft(path, found, before);
     else endedWell = found.size === 0; // else stopped while it was being made
   }
   if (!endedWell) {
@@ -258,6 +265,18 @@ async function openFile(lmdb: Lmdb, folder: string, sync: "commit" | "flush", pl
       aside = await setAside(folder, "damaged", reason);
     }
   }
+}
+
+/** Whether the file is what the last run left. One that is not, though nobody had it open, must not be opened here. */
+async function isAsLeft(path: string, found: Stats, left: Extract<Run, { state: "stopped" }>): Promise<boolean> {
+  if (left.size !== found.size || left.mtimeMs !== found.mtimeMs) return false;
+  return left.sha256 === undefined || left.sha256 === (await sha256Of(path));
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Uint8Array);
+  return hash.digest("hex");
 }
 
 /** Sees to it that the file can be used. @returns What is wrong with it when it cannot. */
