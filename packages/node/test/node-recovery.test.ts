@@ -228,6 +228,40 @@ test("a restart with the store kept: what was in flight arrives once, under the 
   expect(after).toEqual([]);
 });
 
+test("R2: what cannot be read is answered over the ways to its sender, not down the link that it came on", async () => {
+  const alice = await world.join("alice");
+  const bob = await world.join("bob", { identity: identityFromSeed(seed) });
+  listen(bob);
+  await world.time.of(alice.node.send(bob.node.peerId, note, Uint8Array.of(0)));
+  await world.time.of(alice.node.send(bob.node.peerId, note, Uint8Array.of(1)));
+  world.network.drop = ({ from }) => from === "bob";
+  const bob2 = await reborn("bob", bob, new MemorySessionStore());
+  const received = listen(bob2);
+  // Alice's own dials reach nobody; what she says is brought by somebody else.
+  let kept: Uint8Array | undefined;
+  world.network.drop = ({ from, envelope }) => {
+    if (from !== "alice" || kept !== undefined) return false;
+    kept = envelope;
+    return true;
+  };
+  const sent = alice.node.send(bob.node.peerId, note, Uint8Array.of(2), { failFast: false });
+  await world.time.run(() => kept !== undefined);
+  const courier = world.network.transport("courier");
+  const link = await world.time.of(
+    courier.dial(MemoryNetwork.strategy("bob2"), bob.node.peerId, { signal: new AbortController().signal }),
+  );
+  const heard: Uint8Array[] = [];
+  link.start({ envelope: (bytes) => heard.push(bytes), drain: () => {}, closed: () => {} });
+  const since = world.traffic.length;
+  link.send(kept!);
+  expect(await world.time.of(sent)).toEqual({ state: "delivered" });
+  expect(received).toEqual([2]);
+  expect(heard).toEqual([]);
+  expect(bob2.node.stats()).toMatchObject({ unreadable: 1, dials: 1 });
+  expect(kinds("bob2", since)[0]).toBe("offer");
+  link.close();
+});
+
 test("any number of unreadable messages cost one offer (P9), and strangers' forgeries cost no session (P10)", async () => {
   const alice = await world.join("alice");
   const bob = await world.join("bob");

@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => world.end());
 
-test("two identities of one process talk to one peer over links, sessions and epochs of their own", async () => {
+test("R8: two identities of one process talk to one peer over links, sessions and epochs of their own", async () => {
   const bob = await world.join("bob");
   const one = await world.join("one");
   const two = await world.join("two");
