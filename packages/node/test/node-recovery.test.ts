@@ -253,8 +253,11 @@ test("R2: what cannot be read is answered over the ways to its sender, not down 
   const heard: Uint8Array[] = [];
   link.start({ envelope: (bytes) => heard.push(bytes), drain: () => {}, closed: () => {} });
   const since = world.traffic.length;
+  const begun = world.time.now();
   link.send(kept!);
   expect(await world.time.of(sent)).toEqual({ state: "delivered" });
+  // The question, two hops to dial the one who asked, the answer, what was lost, its receipt.
+  expect(world.time.now() - begun).toBeLessThanOrEqual(6 * hopMs);
   expect(received).toEqual([2]);
   expect(heard).toEqual([]);
   expect(bob2.node.stats()).toMatchObject({ unreadable: 1, dials: 1 });
