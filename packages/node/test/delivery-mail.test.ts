@@ -37,6 +37,17 @@ describe("a message for a peer that is away", () => {
     expect(world.violations).toEqual([]);
   });
 
+  test("is told to be stored when all its parts are, be they in one envelope or in several", () => {
+    const { world, alice, bob } = mailing();
+    bob.crash("kept", hourMs);
+    const sent = [2, 3, 4, 9].map((parts) => alice.send("note", bytes(parts * partBytes)));
+    world.run(hourMs / 2);
+    expect(new Set(alice.stored)).toEqual(new Set(sent.map(({ outgoing }) => outgoing)));
+    world.run(hourMs);
+    expect(bob.delivered).toHaveLength(4);
+    expect(world.violations).toEqual([]);
+  });
+
   test("lives as long as the mailbox keeps it when no deadline was asked for, else no longer than its deadline", () => {
     const { world, alice, bob } = mailing();
     bob.crash("kept", 10 * hourMs);

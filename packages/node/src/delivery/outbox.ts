@@ -269,9 +269,11 @@ export class Outbox {
       const outgoing = window.slots[at];
       if (outgoing === undefined || window.flights[at] !== flight) continue;
       window.store(number);
-      if (outgoing !== last) this.#noteStored(outgoing, stored);
+      // The parts of one message follow one another: it is looked at after the last of those in this envelope.
+      if (last !== undefined && outgoing !== last) this.#noteStored(last, stored);
       last = outgoing;
     }
+    if (last !== undefined) this.#noteStored(last, stored);
     this.#advance(now);
   }
 
