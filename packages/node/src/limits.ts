@@ -59,6 +59,13 @@ export interface NodeLimits {
    */
   readonly unansweredBytes: number;
 
+  /** Mail that nobody here can read is left in its mailbox for so long at a time, to come again when its sender was not heard. */
+  readonly unreadMailMs: Millis;
+  /** After so long its sender is given up, or was made up. */
+  readonly unreadMailForMs: Millis;
+  /** Such mails held at a time; fewer than a relay hands over before it waits, so that they keep none of the others back. */
+  readonly maxUnreadMails: number;
+
   // ---- Strangers
   /** Over an incoming link that has not answered a challenge at most so many times the bytes received are sent. */
   readonly maxAmplification: number;
@@ -102,6 +109,9 @@ export const defaultNodeLimits: NodeLimits = {
   lookupMs: 10_000,
   maxContactRecords: 4_096,
   unansweredBytes: 32 * 1024,
+  unreadMailMs: 5_000,
+  unreadMailForMs: 60 * minuteMs,
+  maxUnreadMails: 32,
   maxAmplification: 3,
   maxSpokenTo: 64,
   spokenToMs: 10_000,

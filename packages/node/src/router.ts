@@ -45,6 +45,7 @@ import type { NodeSchedule } from "./schedule.ts";
 import { strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
+import { UnreadMail } from "./unread-mail.ts";
 
 /** What the router tells the node. */
 export interface RouterHost {
@@ -111,6 +112,7 @@ export class Router implements ConnectorHost {
   readonly #links = new Set<NodeLink>();
   /** By relay; the oldest of `maxMailSources` leaves. */
   readonly #mailSources = new Map<string, Asker>();
+  readonly #unread: UnreadMail;
   /** Routes to look at in the next flush. */
   #dirty: PeerRoute[] = [];
   /** Peers that could not be reached, until their next attempt succeeds. */
@@ -138,6 +140,7 @@ export class Router implements ConnectorHost {
     this.#endpoint = options.endpoint;
     this.#schedule = options.schedule;
     this.#limits = options.limits;
+    this.#unread = new UnreadMail(options.limits);
     this.#events = options.events;
     this.#overheadBytes = envelopeHeaderBytes("offer", options.sealedSender) + authTagBytes + usualControlBytes;
     const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
@@ -252,7 +255,7 @@ export class Router implements ConnectorHost {
       this.#flushRoute(route, now);
     }
     for (const route of this.#waiting) next = Math.min(next, route.retryAt);
-    next = Math.min(next, this.#sweepAt, endpoint.nextDeadline ?? Infinity);
+    next = Math.min(next, this.#sweepAt, this.#unread.giveBack(now), endpoint.nextDeadline ?? Infinity);
     this.#arm(next <= now ? now + stuckMs : next, now);
     this.#options.host.afterFlush();
   }
@@ -400,7 +403,8 @@ export class Router implements ConnectorHost {
 
   /** A way through a relay ended: others are tried first for a while. */
   #relayLost(link: NodeLink, route: PeerRoute, end: LinkEnd, now: Millis): void {
-    for (const flight of link.flights.values()) {
+    for (const [envelope, flight] of link.flights) {
+      this.#unread.settled(envelope, false);
       if (flight !== undefined) this.#endpoint.delivery.lost(route.peer, flight, now);
     }
     link.flights.clear();
@@ -463,15 +467,21 @@ export class Router implements ConnectorHost {
     this.#asker = this.#mailSource(source, now);
     this.#grant = undefined;
     return new Promise((resolve) => {
-      const received = this.#endpoint.receive(bytes, now, this.#admit, new Mail(resolve));
+      const mail = new Mail(resolve);
+      mail.hold();
+      const received = this.#endpoint.receive(bytes, now, this.#admit, mail);
       const grant = this.#grant as Grant | undefined;
+      if (received.kind === "unreadable") {
+        this.#couldNotRead(this.#route(received.peer), received, now);
+        this.#unread.hold(received.peer, mail, now);
+        return;
+      }
       if (received.kind === "dropped") this.#drop(source, received.reason, now);
       else {
-        if (grant !== undefined && received.kind === "opened") this.#options.admission.proved(grant, now);
-        const route = this.#route(received.peer);
-        if (received.kind === "opened") this.#heed(source, route, received, now);
-        else this.#couldNotRead(route, received, now);
+        if (grant !== undefined) this.#options.admission.proved(grant, now);
+        this.#heed(source, this.#route(received.peer), received, now);
       }
+      mail.release();
     });
   }
 
@@ -523,6 +533,7 @@ export class Router implements ConnectorHost {
 
   /** What an envelope tells of its sender, whatever way it came. */
   #heed(source: string, route: PeerRoute, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
+    if (!this.#unread.isEmpty) this.#unread.healed(route.peer);
     if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.contactRecord !== undefined) this.#learnFrom(source, route, opened.contactRecord, now);
     if (opened.held !== undefined) this.#hold(route.peer, opened.held);
@@ -647,6 +658,7 @@ export class Router implements ConnectorHost {
         !link.isSilent &&
         !link.isRelayed &&
         (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).application);
+      const isAnswer = link.isRelayed && this.#unread.has(peer) && endpoint.mesgen.owes(peer, now);
       const envelope =
         budget === Infinity
           ? endpoint.next(peer, now, frames, undefined, link.isRelayed)
@@ -654,6 +666,7 @@ export class Router implements ConnectorHost {
       if (envelope === undefined) return;
       route.current = link;
       if (asks) this.#ask(link, now, this.#limits.silentAfterMs);
+      if (isAnswer) this.#unread.answered(peer, envelope);
       this.#send(link, route, envelope, frames, now);
     }
   }
@@ -705,6 +718,7 @@ export class Router implements ConnectorHost {
     const flight = link.flights.get(envelope);
     const { route } = link;
     if (route === undefined || !link.flights.delete(envelope)) return;
+    this.#unread.settled(envelope, fate.state !== "refused");
     if (fate.state === "refused") {
       link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
     } else this.#reached(route, link);
@@ -896,6 +910,7 @@ export class Router implements ConnectorHost {
       }
     }
     this.#isStopped = true;
+    this.#unread.close();
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     this.connector.stop();

@@ -1,9 +1,10 @@
 /** Links that lead through a relay: what the router makes of what the relay says. */
-import { createIdentity } from "@egtp/mesgen";
-import { defineMessage, EgtpError, type PeerId } from "@egtp/wire";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { createIdentity, identityFromSeed } from "@egtp/mesgen";
+import { defineMessage, EgtpError, type PeerId, peerIdToBytes } from "@egtp/wire";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, NodePart, Transport } from "../src/index.ts";
-import { World } from "./world.ts";
+import { MemoryNetwork } from "../src/memory.ts";
+import { World, type WorldNode } from "./world.ts";
 
 const note = defineMessage("test/note");
 const body = Uint8Array.of(1);
@@ -20,10 +21,14 @@ class ScriptedRelays implements NodePart {
   /** Relays that cannot be reached. */
   readonly dead = new Set<PeerId>();
   readonly dialled: PeerId[] = [];
+  takeMail!: (envelope: Uint8Array) => Promise<boolean>;
   readonly transport: Transport = {
     kind: "relay",
     refusals: { full: 0, "source-full": 0, "wrong-target": 0, replayed: 0, "no-tag": 0 },
-    serve: async () => ({ strategies: [], stop: async () => {} }),
+    serve: async (_identity, _onLink, onMail) => {
+      this.takeMail = (envelope) => onMail!(envelope, "relay");
+      return { strategies: [], stop: async () => {} };
+    },
     canDial: ({ kind }) => kind === "relay",
     dial: async (strategy) => {
       if (strategy.kind !== "relay") throw new TypeError("Not a relay");
@@ -145,4 +150,81 @@ test("what a part advertises while the node starts stands in its first record", 
   await world.time.pass(1_000);
   const published = events.filter(({ kind }) => kind === "published");
   expect(published).toMatchObject([{ strategies: [{ kind: "relay", relay: first }] }]);
+});
+
+describe("mail that nobody here can read", () => {
+  /** Bob has mail of Alice, who cannot be reached any more, under a session that he lost. */
+  async function unreadable(): Promise<{ mail: Uint8Array; alice: WorldNode; bob: WorldNode; relays: ScriptedRelays }> {
+    const sent = new ScriptedRelays();
+    const alice = await world.join("alice", { parts: [sent], listen: false });
+    const identity = createIdentity();
+    alice.node.introduce(identity.peer, [{ kind: "relay", relay: first }]);
+    void alice.node.send(identity.peer, note, body);
+    await world.time.run(() => sent.links.some((link) => link.sent.length > 0));
+    const mail = sent.links[0]!.sent[0]!;
+    sent.links[0]!.end("closed");
+    const relays = new ScriptedRelays();
+    // Keys that are not new, and a store without a past: a first contact may be older than that.
+    const bob = await world.join("bob", { parts: [relays], identity: identityFromSeed(identity.exportSeed()) });
+    return { mail, alice, bob, relays };
+  }
+
+  test("stays in the mailbox while its sender cannot be told, and is not kept for ever", async () => {
+    const { mail, bob, relays } = await unreadable();
+    const begun = world.time.now();
+    expect(await world.time.of(relays.takeMail(mail.slice()))).toBe(false);
+    expect(world.time.now() - begun).toBe(5_000);
+    await world.time.pass(30 * 60_000);
+    expect(await world.time.of(relays.takeMail(mail.slice()))).toBe(false);
+    await world.time.pass(30 * 60_000);
+    expect(await world.time.of(relays.takeMail(mail.slice()))).toBe(true);
+    expect(bob.node.stats().unreadable).toBe(3);
+  });
+
+  test("may be forgotten as soon as a relay has the answer, and not when it does not take it", async () => {
+    const { mail, alice, bob, relays } = await unreadable();
+    bob.node.introduce(alice.node.peerId, [{ kind: "relay", relay: second }]);
+    const refused = relays.takeMail(mail.slice());
+    await world.time.run(() => relays.links.some((link) => link.sent.length > 0));
+    relays.links[0]!.answer({ state: "refused", error: new EgtpError("EGTP_TEST", "No"), reason: undefined });
+    relays.links[0]!.end("closed");
+    expect(await world.time.of(refused)).toBe(false);
+    await world.time.pass(10_000);
+    const begun = world.time.now();
+    const stored = relays.takeMail(mail.slice());
+    await world.time.run(() => relays.links.some((link) => link.sent.length > 0));
+    relays.links.at(-1)!.answer({ state: "stored", relay: second, until: world.time.now() + 1_000_000 });
+    expect(await world.time.of(stored)).toBe(true);
+    expect(world.time.now() - begun).toBeLessThan(100);
+  });
+
+  test("may be forgotten when its sender is heard", async () => {
+    const { mail, alice, bob, relays } = await unreadable();
+    const taken = relays.takeMail(mail.slice());
+    bob.node.handle(note, () => {});
+    alice.node.introduce(bob.node.peerId, [MemoryNetwork.strategy("bob")]);
+    void alice.node.send(bob.node.peerId, note, body);
+    expect(await world.time.of(taken)).toBe(true);
+  });
+
+  test("is left there when the node stops", async () => {
+    const { mail, bob, relays } = await unreadable();
+    const taken = relays.takeMail(mail.slice());
+    await world.time.of(bob.node.stop());
+    expect(await world.time.of(taken)).toBe(false);
+  });
+
+  test("that is made up takes no more than its share", async () => {
+    const { mail, relays } = await unreadable();
+    const taken: boolean[] = [];
+    for (let i = 0; i < 100; i++) {
+      const forged = mail.slice();
+      forged.set(peerIdToBytes(createIdentity().peer), 2);
+      void relays.takeMail(forged).then((is) => taken.push(is));
+    }
+    await world.time.pass(100);
+    expect(taken.filter((is) => is).length).toBeGreaterThanOrEqual(100 - 32 - 64);
+    await world.time.pass(10_000);
+    expect(taken).toHaveLength(100);
+  });
 });

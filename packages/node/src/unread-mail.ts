@@ -1,0 +1,96 @@
+/**
+ * Mail that nobody here can read. Its sender has to hear of it and send again, and nobody would ask twice: the sender thinks it
+ * kept, and a restart forgets that an answer is owed. So the mailbox keeps it until the sender was heard, or a relay has our
+ * answer; until then it is given back now and then, comes again, and is answered again.
+ *
+ * Bounds: `maxUnreadMails`, beyond which the oldest is forgotten, and `unreadMailForMs` for each sender: a stranger may make such
+ * mail up.
+ */
+import type { Millis, PeerId } from "@egtp/wire";
+import type { Mail } from "./delivery/mail.ts";
+import type { NodeLimits } from "./limits.ts";
+
+interface Unread {
+  readonly peer: PeerId;
+  readonly mail: Mail;
+  readonly backAt: Millis;
+}
+
+export class UnreadMail {
+  readonly #limits: NodeLimits;
+  /** Oldest first. */
+  #mails: Unread[] = [];
+  /** Since when there is such mail of a sender. At most `maxUnreadMails`; the oldest is forgotten. */
+  readonly #since = new Map<PeerId, Millis>();
+  /** The envelope that carries our answer to a sender, given to a relay. */
+  readonly #answers = new Map<Uint8Array, PeerId>();
+
+  constructor(limits: NodeLimits) {
+    this.#limits = limits;
+  }
+
+  get isEmpty(): boolean {
+    return this.#since.size === 0;
+  }
+
+  has(peer: PeerId): boolean {
+    return this.#since.has(peer);
+  }
+
+  /** Keeps the mailbox from forgetting a mail, for a while. */
+  hold(peer: PeerId, mail: Mail, now: Millis): void {
+    const { maxUnreadMails, unreadMailMs, unreadMailForMs } = this.#limits;
+    const since = this.#since.get(peer) ?? now;
+    this.#since.delete(peer);
+    this.#since.set(peer, since);
+    if (now - since >= unreadMailForMs) {
+      this.healed(peer);
+      mail.release();
+      return;
+    }
+    this.#mails.push({ peer, mail, backAt: now + unreadMailMs });
+    if (this.#mails.length > maxUnreadMails) this.#mails.shift()!.mail.release();
+    for (const [oldest] of this.#since) {
+      if (this.#since.size <= maxUnreadMails) break;
+      this.#since.delete(oldest);
+    }
+  }
+
+  /** An answer to the sender was given to a relay. */
+  answered(peer: PeerId, envelope: Uint8Array): void {
+    this.#answers.set(envelope, peer);
+  }
+
+  /** What became of an envelope that was given to a relay. */
+  settled(envelope: Uint8Array, isKept: boolean): void {
+    const peer = this.#answers.get(envelope);
+    if (peer === undefined) return;
+    this.#answers.delete(envelope);
+    if (isKept) this.healed(peer);
+  }
+
+  /** The sender was heard, or will hear of it. */
+  healed(peer: PeerId): void {
+    if (!this.#since.delete(peer)) return;
+    this.#mails = this.#mails.filter((unread) => {
+      if (unread.peer !== peer) return true;
+      unread.mail.release();
+      return false;
+    });
+  }
+
+  /** Gives back what was held for long. @returns When to come again. */
+  giveBack(now: Millis): Millis {
+    while (this.#mails.length > 0 && this.#mails[0]!.backAt <= now) giveBack(this.#mails.shift()!);
+    return this.#mails[0]?.backAt ?? Infinity;
+  }
+
+  close(): void {
+    for (const unread of this.#mails.splice(0)) giveBack(unread);
+  }
+}
+
+function giveBack({ mail }: Unread): void {
+  mail.refuse();
+  mail.release();
+}
