@@ -98,7 +98,7 @@ export interface RelayServerLimits {
   /** Bytes of envelopes that wait so, over all owners: they are in memory alone. Beyond, mail is written down at once. */
   readonly maxHeldBytes: number;
 
-  /** Mails handed to one owner and not acknowledged, and bytes of them. What is more waits in its mailbox. */
+  /** Mails handed to one owner and not acknowledged, and bytes of those not taken in. What is more waits in its mailbox. */
   readonly maxPushMessages: number;
   readonly maxPushBytes: number;
   /** Bytes of mail on their way to owners, over all of them. */

@@ -6,7 +6,9 @@
  * node did not take in, or took in and did not acknowledge, is handed over again when the owner registers again; until then
  * a failure ends the pushing, so that nothing is sent to somebody who is not there.
  *
- * Bounds: `maxPushMessages` and `maxPushBytes` for what is out; one mail may exceed them.
+ * Bounds: `maxPushMessages` for what is out, whose bytes the mailbox bounds, and `maxPushBytes` for what its owner's node has
+ * not taken in; one mail may exceed them. An owner acknowledges nothing of a long message before all of it came, so what was
+ * taken in must not keep the rest back.
  */
 import type { Millis, PeerId } from "@egtp/wire";
 import type { RelayServerLimits } from "./limits.ts";
@@ -57,7 +59,8 @@ export class OwnerPush {
   readonly held = new Map<number, Held>();
   readonly #host: PushHost;
   readonly #out = new Map<number, Out>();
-  #outBytes = 0;
+  /** Bytes of those that the owner's node has not taken in. */
+  #sendingBytes = 0;
   /** The newest mail that was handed over since the owner last registered. */
   #cursor = 0;
   /** There may be mail above it. */
@@ -79,11 +82,7 @@ export class OwnerPush {
 
   /** The owner is here: everything is handed over again but what is on its way. */
   begin(): void {
-    for (const [number, { bytes, isSending }] of this.#out) {
-      if (isSending) continue;
-      this.#out.delete(number);
-      this.#outBytes -= bytes;
-    }
+    for (const [number, { isSending }] of this.#out) if (!isSending) this.#out.delete(number);
     this.#cursor = 0;
     this.#isAway = false;
     this.moreMail();
@@ -104,7 +103,7 @@ export class OwnerPush {
   canPass(bytes: number): boolean {
     if (this.#isAway || this.#hasMore || this.#isPumping) return false;
     const { maxPushMessages, maxPushBytes } = this.#host.limits;
-    if (this.#out.size >= maxPushMessages || this.#outBytes + bytes > maxPushBytes) return false;
+    if (this.#out.size >= maxPushMessages || this.#sendingBytes + bytes > maxPushBytes) return false;
     return this.#host.hasRoom(this) && this.#isHere();
   }
 
@@ -113,10 +112,11 @@ export class OwnerPush {
     const out: Out = { bytes: body.length, isSending: true };
     this.#cursor = number;
     this.#out.set(number, out);
-    this.#outBytes += out.bytes;
+    this.#sendingBytes += out.bytes;
     void this.#host.send(this.peer, body).then((isTaken) => {
       out.isSending = false;
-      if (!isTaken && this.#out.get(number) === out) this.#missed(number, out);
+      this.#sendingBytes -= out.bytes;
+      if (!isTaken && this.#out.get(number) === out) this.#missed(number);
       else this.pump();
     });
   }
@@ -127,8 +127,8 @@ export class OwnerPush {
     let read = 0;
     while (this.#hasMore && !this.#isPumping && !this.#isAway) {
       const maxMessages = Math.min(collectMessages, limits.maxPushMessages - this.#out.size);
-      const maxBytes = Math.min(limits.pushTurnBytes, limits.maxPushBytes - this.#outBytes);
-      // An acknowledgement makes room.
+      const maxBytes = Math.min(limits.pushTurnBytes, limits.maxPushBytes - this.#sendingBytes);
+      // What is taken in or acknowledged makes room.
       if (maxMessages <= 0 || maxBytes <= 0 || !this.#host.hasRoom(this) || !this.#isHere()) return;
       if (read >= limits.pushTurnBytes) {
         this.#isPumping = true;
@@ -169,11 +169,7 @@ export class OwnerPush {
   }
 
   #acknowledged(number: number): void {
-    const out = this.#out.get(number);
-    if (out !== undefined) {
-      this.#out.delete(number);
-      this.#outBytes -= out.bytes;
-    }
+    this.#out.delete(number);
     const held = this.held.get(number);
     if (held !== undefined) this.#host.passed(held);
   }
@@ -183,9 +179,8 @@ export class OwnerPush {
     return !this.#isAway;
   }
 
-  #missed(number: number, out: Out): void {
+  #missed(number: number): void {
     this.#out.delete(number);
-    this.#outBytes -= out.bytes;
     this.#hasMore = true;
     this.#isAway = true;
   }

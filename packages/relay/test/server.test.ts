@@ -133,6 +133,17 @@ describe("mail for an owner that is connected", () => {
     expect((await world.time.of(statuses)).slice(4)).toEqual(all(16, "stored"));
   });
 
+  it("is handed over whole, though its owner acknowledges nothing before all of it came", async () => {
+    await startRelay({ limits: { maxPushBytes: 20_000 } });
+    const { owner, peer } = await startOwner("alice", { acknowledges: false });
+    const bob = await stranger("bob");
+    const statuses = passAll(bob, peer, upTo(50), 5_000);
+    await world.time.run(() => owner.got.length === 50, 2_000);
+    expect(owner.contents).toEqual(upTo(50));
+    await world.time.of(owner.acknowledge([1, 51]));
+    expect(await world.time.of(statuses)).toHaveLength(50);
+  });
+
   it("is written at once when much is held in memory already", async () => {
     await startRelay({ limits: { maxHeldBytes: 3 * minEnvelopeBytes } });
     const { owner, peer } = await startOwner("alice", { acknowledges: false });
