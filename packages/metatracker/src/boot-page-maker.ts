@@ -5,7 +5,15 @@
  * @see docs/spec.md, "Boot page"
  */
 import { defaultCryptoProvider, type Identity } from "@egtp/mesgen";
-import { equalBytes, type Millis, signBootPage, toHex, WireError } from "@egtp/wire";
+import {
+  equalBytes,
+  type Millis,
+  maxBootPageBytes,
+  maxBootPageRecords,
+  signBootPage,
+  toHex,
+  WireError,
+} from "@egtp/wire";
 import type { MaybePromise } from "./directory-store.ts";
 
 export interface BootPageMakerOptions {
@@ -26,7 +34,7 @@ export interface MadeBootPage {
 
 const weekMs: Millis = 7 * 24 * 60 * 60 * 1_000;
 /** Whether something changed is looked for no more often than this. */
-const checkMs: Millis = 10_000;
+const checkMs: Millis = 1_000;
 
 export class BootPageMaker {
   readonly #options: BootPageMakerOptions;
@@ -74,7 +82,7 @@ export class BootPageMaker {
     // Above those of earlier runs, as long as the clock does not go back.
     this.#seq = Math.max(this.#seq + 1, Math.floor(now));
     const fields = { id: peer, seq: this.#seq, issued: Math.floor(now), expires: Math.floor(now) + this.#lifeMs };
-    for (let count = records.length; ; count -= 1) {
+    for (let count = fitting(records); ; count -= 1) {
       try {
         const bytes = signBootPage({ ...fields, records: records.slice(0, count) }, (message) => keys.sign(message));
         const etag = `"${toHex(defaultCryptoProvider.sha512(bytes).slice(0, 16))}"`;
@@ -84,4 +92,16 @@ export class BootPageMaker {
       }
     }
   }
+}
+
+/** How many of the records fit on a page, or a few more: base64 makes four characters of three bytes. */
+function fitting(records: readonly Uint8Array[]): number {
+  let room = (maxBootPageBytes * 3) / 4;
+  let count = 0;
+  for (const { length } of records) {
+    room -= length;
+    if (room < 0 || count === maxBootPageRecords) break;
+    count += 1;
+  }
+  return count;
 }

@@ -67,6 +67,8 @@ export interface MetatrackerServer extends NodePart {
   readonly size: DirectorySize;
   /** What the store said when it failed last; `undefined` when the last attempt went well. */
   readonly storeFailure: unknown;
+  /** The record of a peer, as whoever looks it up gets it. */
+  find(peer: PeerId): MaybePromise<Uint8Array | undefined>;
   /** Some of the records of peers that offer a service. */
   list(service: string, max: number): MaybePromise<Uint8Array[]>;
 }
@@ -137,6 +139,12 @@ class Server implements MetatrackerServer {
     await this.#store.close();
   }
 
+  find(peer: PeerId): MaybePromise<Uint8Array | undefined> {
+    const now = this.#schedule.now();
+    const own = peer === this.#node.peerId ? this.#keepOwnRecord(now) : undefined;
+    return whenThere(own, () => this.#reading(() => this.#directory.lookUp(peer, now)));
+  }
+
   list(service: string, max: number): MaybePromise<Uint8Array[]> {
     const now = this.#schedule.now();
     return whenThere(this.#keepOwnRecord(now), () => this.#reading(() => this.#directory.list(service, max, now)));
@@ -160,11 +168,7 @@ class Server implements MetatrackerServer {
 
   #lookUp(from: PeerId, body: Uint8Array): MaybePromise<Uint8Array | undefined> {
     this.#admit(from);
-    const peer = this.#readPeer(body);
-    const now = this.#schedule.now();
-    const own = peer === this.#node.peerId ? this.#keepOwnRecord(now) : undefined;
-    const answer = whenThere(own, () => this.#reading(() => this.#directory.lookUp(peer, now)));
-    return whenThere(answer, (record) => {
+    return whenThere(this.find(this.#readPeer(body)), (record) => {
       this.counts[record === undefined ? "missing" : "found"] += 1;
       return record;
     });

@@ -4,13 +4,14 @@
  *
  * A file is a line of JSON, { url, publisher, etag }, and then the page as it came. Files are replaced whole.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { LookupError } from "@egtp/node";
 import { isPeerId, maxBootPageBytes } from "@egtp/wire";
 import * as z from "zod/mini";
 import type { BootPageCache, CachedBootPage } from "../boot-pages.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** Of the line before the page: an address and an ETag. */
 const maxHeadBytes = 8_192;
@@ -46,23 +47,8 @@ class BootPageFiles implements BootPageCache {
   /** @throws {@link LookupError} `EGTP_LOOKUP_IO`. */
   async save(url: string, { publisher, bytes, etag }: CachedBootPage): Promise<void> {
     const place = this.#placeOf(url);
-    const draft = `${place}.${randomBytes(6).toString("hex")}.new`;
     try {
-      await mkdir(this.#folder, { recursive: true });
-      try {
-        const file = await open(draft, "wx", 0o644);
-        try {
-          await file.writeFile(`${JSON.stringify({ url, publisher, etag })}\n`);
-          await file.writeFile(bytes);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-        await rename(draft, place);
-      } catch (error) {
-        await unlink(draft).catch(() => {});
-        throw error;
-      }
+      await replaceFile(place, `${JSON.stringify({ url, publisher, etag })}\n`, bytes);
     } catch (cause) {
       throw new LookupError("EGTP_LOOKUP_IO", place, { cause });
     }

@@ -4,6 +4,7 @@
  * Internal: for siblings of this package, and may change at any time.
  */
 export { type Certificate, loadCertificate } from "./certificate.ts";
+export { Closers } from "./closers.ts";
 export { CommandError, type CommandErrorCode, UsageError } from "./command-errors.ts";
 export {
   duration,
@@ -22,5 +23,13 @@ export { errorText, Log, type LogFacts, type LogLevel, type LogOptions } from ".
 export { counter, counters, gauge, type Metric, type MetricSample, metricsText, nodeMetrics } from "./metrics.ts";
 export { type MonitorOptions, openMonitor } from "./monitor.ts";
 export { type Command, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
+export { type ServerPlace, type Service, type ServiceLimits, serve } from "./serve.ts";
+export {
+  checkServerOptions,
+  type ServerOptions,
+  serverSchemaWith,
+  serverSpecs,
+  serverUsage,
+} from "./server-options.ts";
 export { listenForStop, type StopSignal } from "./stop-signal.ts";
 export { type WebAnswer, type WebPage, WebServer, type WebServerOptions } from "./web-server.ts";

@@ -1,0 +1,101 @@
+/** The command `egtp-metatracker`: runs a metatracker. */
+import * as z from "zod/mini";
+import { type DirectoryStore, MemoryDirectoryStore, type MetatrackerServer, metatrackerServer } from "../server.ts";
+import { BootRecords } from "./boot-records.ts";
+import { readOptions, readPeerId, someTexts, wholeNumber } from "./command-line.ts";
+import { LmdbDirectoryStore } from "./lmdb.ts";
+import { errorText } from "./log.ts";
+import { counter, counters, gauge, type Metric } from "./metrics.ts";
+import { type ServerPlace, type ServiceLimits, serve } from "./serve.ts";
+import { serverSchemaWith, serverSpecs, serverUsage } from "./server-options.ts";
+
+const defaults = { data: "./egtp-metatracker-data", port: 4810 };
+
+export const metatrackerUsage = `Usage: egtp-metatracker [options]
+       egtp-metatracker bootpage --help
+
+Runs a metatracker: the directory in which peers find each other by ID. Ctrl-C ends it.
+
+${serverUsage(defaults)}
+  --max-records N      records kept; those published longest ago make room; default 100000
+  --introduce ID       let this metatracker stand on our boot page once it publishes here. May be repeated
+
+Exit codes: 0 it was stopped, 1 it failed, 2 the command line is wrong.
+`;
+
+const specs = {
+  ...serverSpecs,
+  "max-records": { type: "string" },
+  introduce: { type: "string", multiple: true },
+} as const;
+
+const schema = z.extend(serverSchemaWith(defaults), {
+  "max-records": z.optional(wholeNumber(1, 10_000_000)),
+  introduce: someTexts,
+});
+
+/**
+ * Clients come for a moment every two minutes. With this a hundred thousand of them need some 17,000 links at a time.
+ */
+const limits: ServiceLimits = { maxLinks: 32_768, idleMs: 20_000 };
+
+export async function metatrackerCommand(args: readonly string[]): Promise<number> {
+  const { options } = readOptions(args, specs, schema);
+  const introduced = options.introduce.map((text) => readPeerId(text, "--introduce"));
+  const { "max-records": maxRecords } = options;
+  return serve(options, async (place) => {
+    const bounds = maxRecords === undefined ? {} : { maxRecords, maxBytes: maxRecords * 1_024 };
+    const store = await openStore(options.store, place, bounds);
+    place.closers.add(() => store.close());
+    const server = metatrackerServer({ store });
+    const records = new BootRecords(server, introduced);
+    return {
+      name: "metatracker",
+      part: server,
+      limits,
+      metrics: () => metricsOf(server),
+      problems: () => (server.storeFailure === undefined ? [] : [`The directory: ${errorText(server.storeFailure)}`]),
+      bootRecords: () => records.choose(),
+    };
+  });
+}
+
+async function openStore(
+  kind: "memory" | "lmdb",
+  { data, log }: ServerPlace,
+  bounds: { readonly maxRecords?: number; readonly maxBytes?: number },
+): Promise<DirectoryStore> {
+  if (kind === "memory") return new MemoryDirectoryStore(bounds);
+  return LmdbDirectoryStore.open(data.join("directory"), {
+    limits: bounds,
+    onDamage: ({ path, reason }) => log.warning("set-aside", `${path} was set aside: ${reason}`),
+  });
+}
+
+function metricsOf({ counts, size }: MetatrackerServer): Metric[] {
+  const { kept, older, found, missing, listed } = counts;
+  return [
+    gauge("egtp_metatracker_records", "Contact records kept, goodbyes included.", size.records),
+    gauge("egtp_metatracker_record_bytes", "Bytes of the records kept.", size.bytes),
+    counters("egtp_metatracker_published_total", "Records brought, by what became of them.", "state", {
+      kept,
+      older,
+      ...Object.fromEntries(Object.entries(counts.refused).map(([reason, count]) => [`refused ${reason}`, count])),
+    }),
+    counters("egtp_metatracker_lookups_total", "Look-ups answered, by whether a record was found.", "result", {
+      found,
+      missing,
+    }),
+    counter("egtp_metatracker_lists_total", "Requests for peers that offer a service.", listed),
+    counters(
+      "egtp_metatracker_unanswered_total",
+      "Look-ups and lists not answered, by reason.",
+      "reason",
+      counts.unanswered,
+    ),
+    counters("egtp_metatracker_forgotten_total", "Records forgotten, by reason.", "reason", {
+      expired: counts.expired,
+      displaced: size.displaced,
+    }),
+  ];
+}
