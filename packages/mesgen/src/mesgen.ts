@@ -57,6 +57,7 @@ import {
   type SendingHalf,
 } from "./peer-state.ts";
 import { PeerTable } from "./peer-table.ts";
+import type { ReplayWindow } from "./replay-window.ts";
 import { openSender, sealSender } from "./sealed-sender.ts";
 
 export interface MesgenOptions {
@@ -249,7 +250,7 @@ export class Mesgen {
     if (!this.#isFrom(envelope, state)) return this.#drop("wrong-sender");
     const { counter } = envelope;
     const fresh = session.window.isFresh(counter);
-    if (!fresh && session.refused?.isFresh(counter) !== true) return this.#drop("replay");
+    if (!fresh && !asksForAnswer(session.refused, counter, state)) return this.#drop("replay");
     const plaintext = this.#crypto.open(record.receiveKey, counter, envelope.header, envelope.ciphertext);
     if (plaintext === null) return this.#drop("forged");
     if (!fresh) {
@@ -311,7 +312,7 @@ export class Mesgen {
     const early = this.#table.earlyWindow(offer);
     if (counter < offer.earlyFloor) return this.#drop("replay");
     const fresh = early.isFresh(counter);
-    if (!fresh && early.refused?.isFresh(counter) !== true) return this.#drop("replay");
+    if (!fresh && !asksForAnswer(early.refused, counter, state)) return this.#drop("replay");
     const plaintext = this.#crypto.open(offer.earlyKey, counter, envelope.header, envelope.ciphertext);
     if (plaintext === null) return this.#drop("forged");
     if (!fresh) {
@@ -1015,6 +1016,14 @@ export class Mesgen {
     this.drops[reason] += 1;
     return { kind: "dropped", reason };
   }
+}
+
+/**
+ * Whether an envelope in the range that a restart refuses is to be answered: when it comes for the first time, and also when it
+ * comes again, out of a mailbox, while the peer has not been heard since. The answer before it may have found no way.
+ */
+function asksForAnswer(refused: ReplayWindow | undefined, counter: number, state: PeerState): boolean {
+  return refused !== undefined && (refused.isFresh(counter) || state.needsResent !== undefined);
 }
 
 function entry(id: SessionId | OfferId): RejectedEntry {

@@ -418,14 +418,17 @@ describe("restart with the store kept", () => {
     expect(typeOf(follower.say(leader, "welcome", now))).toBe("acceptance");
   });
 
-  it("reads on under the loaded session, from the saved limit; what lies below is answered as unreadable, each once", () => {
+  it("reads on under the loaded session, from the saved limit; what lies below is answered as unreadable, each until the peer is heard", () => {
     const { leader, follower } = establishedPair(now, { limits: { counterLeap: 4 } });
     void leader.maps.commit();
     const below = follower.say(leader, "below", now);
+    const alsoBelow = follower.say(leader, "also below", now);
     leader.restart(now);
-    expect(leader.hear(below, now).kind).toBe("unreadable");
+    // The answer may find no way, and then a mailbox hands it over again.
+    for (const envelope of [below, alsoBelow, below]) expect(leader.hear(envelope, now).kind).toBe("unreadable");
+    for (const answer of leader.owed(follower, now)) follower.hear(answer, now);
+    opened(leader.hear(follower.say(leader, "heard", now), now));
     expect(leader.hear(below, now)).toMatchObject({ kind: "dropped", reason: "replay" });
-    expect(leader.hear(follower.say(leader, "also below", now), now).kind).toBe("unreadable");
     let read = 0;
     for (let i = 0; i < 8; i++) if (leader.hear(follower.say(leader, `${i}`, now), now).kind === "opened") read += 1;
     expect(read).toBeGreaterThan(3);
