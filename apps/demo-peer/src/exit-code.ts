@@ -7,4 +7,5 @@ export const exitCodes = {
   rejected: 4,
   expired: 5,
   unreachable: 6,
+  kept: 7,
 } as const;

@@ -12,6 +12,8 @@ export function outcomeText(outcome: SendOutcome): string {
       return "delivered";
     case "stored":
       return `stored at ${outcome.relay} until ${new Date(outcome.until).toISOString()}`;
+    case "kept":
+      return "kept: this peer was stopped, its next run goes on";
     case "rejected":
       return `rejected: ${outcome.reason}`;
     case "expired":

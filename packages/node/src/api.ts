@@ -13,6 +13,8 @@ export type SendOutcome =
   | { readonly state: "delivered" }
   /** A relay keeps it for the peer until then. How it ends at last is an event with this message ID. */
   | (Stored & { readonly messageId: MessageId })
+  /** The node was stopped, and its session store keeps it: the next run goes on with it, and tells its end as an event. */
+  | { readonly state: "kept"; readonly messageId: MessageId }
   /** The peer would not, or could not, handle it. It will not be sent again. */
   | { readonly state: "rejected"; readonly reason: RejectReason }
   /** It left, and its deadline passed, or the node was stopped, while nothing was known of it. It may have been handled. */
@@ -31,6 +33,12 @@ export interface SendOptions {
    * Default: `limits.node.softTimeoutMs`, one second.
    */
   readonly softTimeoutMs?: Millis | undefined;
+  /**
+   * Keeps it in the session store until it is settled, so that it goes on its way when this node ends, in whatever way, and
+   * another is made from the same store. Default: `keepOutbox` of the node. Its deadline stays the same: give it a
+   * `timeoutMs` that outlasts a restart, and `failFast: false` if it shall wait for a way to its peer.
+   */
+  readonly keep?: boolean | undefined;
   /** Gives it up: the promise rejects with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -45,7 +53,7 @@ export interface SendOptions {
   readonly prompt?: boolean | undefined;
 }
 
-export interface RequestOptions extends Omit<SendOptions, "timeoutMs" | "softTimeoutMs" | "prompt"> {
+export interface RequestOptions extends Omit<SendOptions, "timeoutMs" | "softTimeoutMs" | "keep" | "prompt"> {
   /** The hard timeout, default `limits.node.requestTimeoutMs`, 30 seconds: the promise rejects with `TimeoutError`. */
   readonly timeoutMs?: Millis | undefined;
   /** After this time without a reply, `onSoftTimeout` is called once. */
@@ -100,6 +108,8 @@ export interface NodeStats {
   readonly rejected: number;
   readonly expired: number;
   readonly unreachable: number;
+  /** Messages that earlier runs had kept. How they ended is among the counts above. */
+  readonly resumed: number;
   /** Envelopes not opened, by reason; `refused`: an admission bucket was empty. */
   readonly drops: Readonly<Record<string, number>>;
   /** Envelopes of sessions that nobody here can read. */
@@ -113,6 +123,8 @@ export interface NodeStats {
   readonly sessions: number;
   /** Sends that wait for room in an outbox. */
   readonly waitingSends: number;
+  /** Messages that the session store keeps for the next run, if they are not settled before. */
+  readonly kept: number;
 }
 
 export interface LookUpRequest {
@@ -172,7 +184,7 @@ export interface EgtpNode extends AsyncDisposable {
 
   /**
    * Says goodbye on open links, settles what is outstanding, closes links, listeners, timers and the store. Calling it
-   * twice does no harm. The node cannot be started again.
+   * twice does no harm. The node cannot be started again; what it kept goes on with the next one made from its store.
    */
   stop(options?: StopOptions): Promise<void>;
 
@@ -192,7 +204,8 @@ export interface EgtpNode extends AsyncDisposable {
    *
    * @param body - Must not change before the promise settles.
    * @returns How it ended. Rejects with `AbortedError`, `SchemaError`, `WireError`, `MessageTooLargeError`,
-   *   `BacklogFullError`, `NodeStoppedError`: then nothing was sent, but for `AbortedError`.
+   *   `BacklogFullError`, `NodeStoppedError`: then nothing was sent, but for `AbortedError`. With a `TypeError` when it is to
+   *   be kept and there is no session store that keeps anything.
    */
   send<BodyIn>(
     peer: PeerId,

@@ -32,14 +32,18 @@ export interface CallsOptions {
   readonly limits: NodeLimits;
   readonly defaultDeadlineMs: Millis;
   readonly maxOutboxAgeMs: Millis;
-  /** The ID of one of our messages, by its number. */
-  readonly messageId: (number: number) => MessageId;
+  /** Whether sends outlive this run when they do not say. */
+  readonly keepOutbox: boolean;
+  /** The ID of one of our messages. */
+  readonly messageId: (outgoing: Outgoing) => MessageId;
   readonly events: EventHub;
   readonly schedule: NodeSchedule;
   /** The time of this turn; what was brought about leaves at its end. */
   readonly turn: () => Millis;
   /** Something new is to be sent to the peer: it may be tried at once. */
   readonly urge: (peer: PeerId) => void;
+  /** Writes what is staged. @returns `undefined` when it is kept already; rejects when it could not be, which was reported. */
+  readonly commit: () => Promise<void> | undefined;
   /** Whether the link to the peer takes no more for now. */
   readonly isCongested: (peer: PeerId) => boolean;
   /** Why the peer could not be reached lately. */
@@ -86,7 +90,7 @@ class Call {
   }
 }
 
-/** What settles a message: the resolve function of a plain send, or its call. */
+/** What settles a message: the resolve function of a plain send, or its call. Nothing for one that an earlier run sent. */
 type Context = ((outcome: SendOutcome) => void) | Call;
 
 /** A message that waits for room. */
@@ -110,6 +114,8 @@ function give(resolve: (value: never) => void, reject: (error: unknown) => void)
 }
 
 const alreadyReady = Promise.resolve();
+/** A commit that failed is tried again after this. */
+const storeRetryMs: Millis = 1_000;
 /** What a message costs beside its body, for the bytes of a turn. */
 const messageShare = 64;
 
@@ -145,6 +151,7 @@ export class Calls {
     request: false,
     established: false,
     prompt: true,
+    keep: false,
     failFast: true,
     deadlineAt: 0,
     storedDeadlineAt: 0,
@@ -188,6 +195,7 @@ export class Calls {
     draft.request = false;
     draft.established = type.established;
     draft.prompt = options?.prompt ?? true;
+    draft.keep = options?.keep ?? this.#options.keepOutbox;
     draft.failFast = options?.failFast ?? true;
     draft.deadlineAt = now + timeoutMs;
     draft.storedDeadlineAt = options?.timeoutMs === undefined ? now + this.#options.maxOutboxAgeMs : draft.deadlineAt;
@@ -225,6 +233,7 @@ export class Calls {
     draft.request = true;
     draft.established = type.established;
     draft.prompt = true;
+    draft.keep = false;
     draft.failFast = options?.failFast ?? true;
     draft.deadlineAt = draft.storedDeadlineAt = now + timeoutMs;
     draft.softAt = Infinity;
@@ -391,12 +400,12 @@ export class Calls {
   /** For delivery: a message ended. */
   settled(outgoing: Outgoing, outcome: Outcome): void {
     const { context, type, body, peer } = outgoing;
-    this.#settle(context as Context, type ?? "", body.length, peer, outcome, outgoing);
+    this.#settle(context as Context | undefined, type, body.length, peer, outcome, outgoing);
   }
 
   /** For delivery: a mailbox has it. Whoever sent it waits for more until the soft timeout. */
   keptByRelay(outgoing: Outgoing): void {
-    if (outgoing.isRequest) return;
+    if (outgoing.isRequest || outgoing.context === undefined) return;
     this.#soft.push(outgoing);
     this.#softAt = Math.min(this.#softAt, outgoing.softAt);
     // Soon enough, and many at once.
@@ -406,21 +415,50 @@ export class Calls {
   /** Settles as stored what still is, and whose soft timeout has passed. What becomes of it later is an event. */
   #content(now: Millis): void {
     const soft = this.#soft;
+    const kept: Outgoing[] = [];
     this.#soft = [];
     this.#softAt = Infinity;
     for (const outgoing of soft) {
-      const { stored, isDone, context, peer, type, body } = outgoing;
-      if (isDone || stored === undefined) continue;
+      if (outgoing.isDone || outgoing.stored === undefined) continue;
       if (now < outgoing.softAt) {
         this.#soft.push(outgoing);
         this.#softAt = Math.min(this.#softAt, outgoing.softAt);
-      } else this.#settle(context as Context, type ?? "", body.length, peer, stored, outgoing);
+      } else if (outgoing.isKept) kept.push(outgoing);
+      else this.#settleStored(outgoing);
+    }
+    if (kept.length > 0) this.#contentKept(kept, now);
+  }
+
+  /** What is kept settles as stored when the store has it, too: as long as that fails it waits. */
+  #contentKept(kept: readonly Outgoing[], now: Millis): void {
+    const settle = (): void => {
+      for (const outgoing of kept) this.#settleStored(outgoing);
+    };
+    const commit = this.#options.commit();
+    if (commit === undefined) settle();
+    else {
+      commit.then(settle, () => {
+        this.#soft.push(...kept);
+        this.#softAt = Math.min(this.#softAt, now + storeRetryMs);
+        this.#options.turn();
+      });
     }
   }
 
-  /** @param outgoing - Absent for what never got a number. */
+  #settleStored(outgoing: Outgoing): void {
+    const { stored, isDone, context, peer, type, body } = outgoing;
+    if (isDone || stored === undefined) return;
+    // Whoever sent it may do with its memory what it likes now.
+    outgoing.ownBody();
+    this.#settle(context as Context, type, body.length, peer, stored, outgoing);
+  }
+
+  /**
+   * @param context - Absent for what an earlier run sent.
+   * @param outgoing - Absent for what never got a number.
+   */
   #settle(
-    context: Context,
+    context: Context | undefined,
     type: string,
     bytes: number,
     peer: PeerId,
@@ -439,7 +477,10 @@ export class Calls {
         break;
       case "stored":
         this.stored += 1;
-        outcome = { ...ended, messageId: this.#options.messageId(outgoing!.number) };
+        outcome = { ...ended, messageId: this.#options.messageId(outgoing!) };
+        break;
+      case "kept":
+        outcome = { ...ended, messageId: this.#options.messageId(outgoing!) };
         break;
       case "expired":
         this.expired += 1;
@@ -452,7 +493,7 @@ export class Calls {
     }
     if (this.#events.wants("message")) this.#tell(peer, type, bytes, outcome.state, outgoing);
     if (typeof context === "function") context(outcome);
-    else if (context.end()) {
+    else if (context?.end() === true) {
       if (!context.isRequest) context.resolve(outcome as never);
       else context.reject(this.#errorOf(context, outcome));
     }
@@ -538,7 +579,7 @@ export class Calls {
       direction: "out",
       peer,
       type,
-      messageId: outgoing === undefined ? undefined : this.#options.messageId(outgoing.number),
+      messageId: outgoing === undefined ? undefined : this.#options.messageId(outgoing),
       outcome,
       bytes,
     });

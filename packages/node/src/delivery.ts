@@ -15,18 +15,12 @@
  *         send(mesgen.seal(carrier, writer.bytes(), now))
  *     at delivery.nextDeadline:            delivery.tick(now), and takeDue again
  *
+ * What a draft asks to be kept outlives this run: the maps hold it, and the next delivery above them goes on with it.
+ *
  * @see docs/spec.md, "Delivery"
  */
-import type { SessionMaps } from "@egtp/session-store";
-import {
-  type Epoch,
-  encodeUtf8,
-  FrameReader,
-  type FrameWriter,
-  type Millis,
-  maxTypeNameBytes,
-  type PeerId,
-} from "@egtp/wire";
+import type { KeptMessage, SessionMaps } from "@egtp/session-store";
+import { type Epoch, encodeTypeName, FrameReader, type FrameWriter, type Millis, type PeerId } from "@egtp/wire";
 import { Conversation } from "./delivery/conversation.ts";
 import { DeadlineHeap } from "./delivery/deadline-heap.ts";
 import { DeliveryClosedError, MessageTooLargeError, OutboxFullError } from "./delivery/errors.ts";
@@ -54,7 +48,7 @@ export type { Flight } from "./delivery/send-window.ts";
 export interface DeliveryOptions {
   /** Of this run, as mesgen's handshakes name it. Random and never used before, or numbers would be taken for old ones. */
   readonly epoch: Epoch;
-  /** Where handled marks are kept. */
+  /** Where handled marks are kept, and messages that are to outlive this run. Those of earlier runs are taken from there. */
   readonly maps: SessionMaps;
   readonly sink: DeliverySink;
   readonly limits?: Partial<DeliveryLimits>;
@@ -121,6 +115,7 @@ export class Delivery {
       throw new RangeError("maxMessageBytes is beyond the window");
     this.#sink = options.sink;
     this.#ledger = new Ledger(options.epoch, options.maps, this.limits, options.sink);
+    this.#takeKept(options.maps.takeMessages());
   }
 
   // ---- Sending.
@@ -129,12 +124,17 @@ export class Delivery {
    * Takes in a message or request and gives it its number. It leaves with the next `fill`.
    *
    * @throws {@link OutboxFullError}, {@link MessageTooLargeError}, {@link DeliveryClosedError}; `RangeError` for a type
-   *   name that is empty, above 128 bytes, or one too many for this run.
+   *   name that is none, or one too many for this run; `TypeError` when it cannot be kept.
    */
   enqueue(peer: PeerId, draft: Draft, now: Millis): Outgoing {
     if (this.#isClosed) throw new DeliveryClosedError();
     const { body } = draft;
     const { limits } = this;
+    const { maps } = this.#ledger;
+    if (draft.keep === true && draft.request === true)
+      throw new TypeError("A request cannot be kept: its reply would find nobody");
+    if (draft.keep === true && maps.forgets)
+      throw new TypeError("Nothing can be kept: the session store forgets everything");
     if (body.length > limits.maxMessageBytes) throw new MessageTooLargeError(body.length, limits.maxMessageBytes);
     const typeNumber = this.#typeNumbers.get(draft.type) ?? this.#numberType(draft.type);
     const conversation = this.#conversation(peer, now);
@@ -154,6 +154,12 @@ export class Delivery {
     const storedDeadlineAt = Math.max(deadlineAt, Math.min(draft.storedDeadlineAt ?? asked, latest));
     const outgoing = new Outgoing(peer, draft, typeNumber, body, deadlineAt, storedDeadlineAt, 0, undefined);
     outbox.add(outgoing);
+    if (draft.keep === true) {
+      outgoing.sentAt = now;
+      outgoing.isKept = true;
+      this.#ledger.kept++;
+      maps.keepMessage(outgoing);
+    }
     if (outgoing.deadlineAt < conversation.wakeAt) this.#deadlines.wake(conversation, outgoing.deadlineAt);
     if (!conversation.isReady) this.#makeReady(conversation);
     return outgoing;
@@ -169,17 +175,32 @@ export class Delivery {
     return has;
   }
 
-  /** Unsettled messages and requests to the peer. */
+  /** Unsettled messages and requests to the peer, also of earlier runs. */
   outboxSize(peer: PeerId): { readonly messages: number; readonly bytes: number } {
-    const { messages = 0, bytes = 0 } = this.#conversations.get(peer)?.outbox ?? {};
+    const { messages = 0, bytes = 0 } = this.#conversations.get(peer)?.outbox.load ?? {};
     return { messages, bytes };
+  }
+
+  /** Unsettled messages that the store keeps, of this run and of earlier ones. */
+  get keptMessages(): number {
+    return this.#ledger.kept;
+  }
+
+  /**
+   * Lets go on what earlier runs kept: until then it waits, as long as its recipient is not heard. How it ends is told to the
+   * sink, of messages that nobody here sent: they have no context.
+   */
+  resume(): void {
+    for (const conversation of this.#conversations.values()) {
+      if (!conversation.isReady && !conversation.outboxes.isQuiet) this.#makeReady(conversation);
+    }
   }
 
   /** Gives a message up: nothing more is heard of it. It may still arrive if it left already. */
   cancel(outgoing: Outgoing, now: Millis): void {
-    const conversation = this.#conversations.get(outgoing.peer);
-    if (conversation === undefined || outgoing.isDone) return;
-    conversation.outbox.cancel(outgoing, now);
+    const outbox = this.#conversations.get(outgoing.peer)?.outboxes.of(outgoing.epoch);
+    if (outbox === undefined || outgoing.isDone) return;
+    outbox.cancel(outgoing, now);
     this.#notify();
   }
 
@@ -203,10 +224,10 @@ export class Delivery {
   wants(peer: PeerId, now: Millis): Wants {
     const conversation = this.#conversations.get(peer);
     if (conversation === undefined) return wantsOf[0]!;
-    const { outbox, inbox } = conversation;
-    const application = outbox.hasMessages;
-    const any = application || outbox.wantsProbe || inbox.isDue(now);
-    return wantsOf[(any ? 1 : 0) | (application ? 2 : 0) | (application && outbox.onlyEstablished ? 4 : 0)]!;
+    const { outboxes, inbox } = conversation;
+    const application = outboxes.hasMessages;
+    const any = application || outboxes.wantsProbe || inbox.isDue(now);
+    return wantsOf[(any ? 1 : 0) | (application ? 2 : 0) | (application && outboxes.onlyEstablished ? 4 : 0)]!;
   }
 
   /**
@@ -224,8 +245,10 @@ export class Delivery {
       writer.reset();
       return false;
     }
-    const { outbox, inbox } = conversation;
-    writer.reset(outbox.window.base);
+    const { outboxes, inbox } = conversation;
+    const outbox = outboxes.next(carrier);
+    if (outbox.isEarlier) writer.reset(outbox.base, outbox.epoch);
+    else writer.reset(outbox.base);
     inbox.fill(writer);
     this.flight = outbox.fill(carrier, writer, isRelayed, now);
     this.#wake(conversation, now);
@@ -236,22 +259,22 @@ export class Delivery {
 
   /** The way to the relay broke before it said so: what was in it leaves again. */
   lost(peer: PeerId, flight: Flight, now: Millis): void {
-    this.#tell(peer, now, ({ outbox }) => outbox.lost(flight));
+    this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.lost(flight));
   }
 
   /** Its recipient acknowledged it. */
   passed(peer: PeerId, flight: Flight, now: Millis): void {
-    this.#tell(peer, now, ({ outbox }) => outbox.passed(flight, now));
+    this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.passed(flight, now));
   }
 
   /** The relay keeps it: until the peer is heard nothing of it is sent again. */
   stored(peer: PeerId, flight: Flight, stored: Stored, now: Millis): void {
-    this.#tell(peer, now, ({ outbox }) => outbox.stored(flight, stored, now));
+    this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.stored(flight, stored, now));
   }
 
   /** The relay did not take it: what was in it waits again, as if it had not left. */
   returned(peer: PeerId, flight: Flight, now: Millis): void {
-    this.#tell(peer, now, ({ outbox }) => outbox.returned(flight));
+    this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.returned(flight));
   }
 
   // ---- Receiving.
@@ -282,6 +305,11 @@ export class Delivery {
       this.#after(conversation, now);
       this.#notify();
     }
+  }
+
+  /** Something of the peer was opened that has nothing for delivery in it. */
+  heard(peer: PeerId, now: Millis): void {
+    this.#tell(peer, now, ({ outboxes }) => outboxes.afterEnvelope(now));
   }
 
   /** The handler of a message returned. */
@@ -383,17 +411,17 @@ export class Delivery {
 
   /** The link to the peer broke: what it was not heard to have received leaves again. */
   linkLost(peer: PeerId, now: Millis): void {
-    this.#tell(peer, now, (conversation) => conversation.outbox.linkLost());
+    this.#tell(peer, now, ({ outboxes }) => outboxes.each((outbox) => outbox.linkLost()));
   }
 
   /** The peer cannot read these sessions or offers of ours: what last travelled under them leaves again. */
   carrierLost(peer: PeerId, ids: readonly string[], now: Millis): void {
-    if (ids.length > 0) this.#tell(peer, now, (conversation) => conversation.outbox.carrierLost(ids));
+    if (ids.length > 0) this.#tell(peer, now, ({ outboxes }) => outboxes.each((outbox) => outbox.carrierLost(ids)));
   }
 
   /** The peer runs anew: whatever it has not handled leaves again, and requests that it had not replied to. */
   peerRestarted(peer: PeerId, now: Millis): void {
-    this.#tell(peer, now, (conversation) => conversation.outbox.peerRestarted(now));
+    this.#tell(peer, now, ({ outboxes }) => outboxes.each((outbox) => outbox.peerRestarted(now)));
   }
 
   /** Whether something that never left for the peer may have to fail fast. */
@@ -418,7 +446,7 @@ export class Delivery {
     for (;;) {
       const conversation = this.#deadlines.takeDue(now);
       if (conversation === undefined) break;
-      conversation.outbox.tick(now);
+      conversation.outboxes.each((outbox) => outbox.tick(now));
       conversation.inbox.tick(now);
       this.#after(conversation, now);
     }
@@ -428,12 +456,15 @@ export class Delivery {
   /**
    * Ends everything: what never left settles as unreachable, the rest as expired, for nobody knows whether it was
    * handled. Nothing can be sent any more; handlers may still call `handled`, without effect on any peer.
+   *
+   * @param keeps - All that is staged in the maps was committed: then what is kept settles as that and stays for the next run.
+   *   False: it is given up.
    */
-  close(): void {
+  close(keeps = false): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const conversation of this.#conversations.values()) {
-      conversation.outbox.close();
+      conversation.outboxes.each((outbox) => outbox.close(keeps));
       this.#deadlines.remove(conversation);
     }
     this.#ready = [];
@@ -442,6 +473,20 @@ export class Delivery {
   }
 
   // ---- Conversations.
+
+  /** @param messages - In the order of peers, epochs and numbers. Bounded by the outboxes that they come from. */
+  #takeKept(messages: readonly KeptMessage[]): void {
+    for (let from = 0; from < messages.length; ) {
+      const { peer } = messages[from]!;
+      let to = from + 1;
+      while (messages[to]?.peer === peer) to++;
+      const conversation = new Conversation(peer, this.#ledger, this.#firstNumber);
+      conversation.outboxes.resume(messages.slice(from, to), this.#ledger);
+      this.#conversations.set(peer, conversation);
+      this.#deadlines.wake(conversation, conversation.outboxes.nextDeadline);
+      from = to;
+    }
+  }
 
   #conversation(peer: PeerId, now: Millis): Conversation | undefined {
     const known = this.#conversations.get(peer);
@@ -494,8 +539,7 @@ export class Delivery {
   }
 
   #numberType(type: string): number {
-    const bytes = encodeUtf8(type).length;
-    if (bytes === 0 || bytes > maxTypeNameBytes) throw new RangeError(`A type name of ${bytes} bytes`);
+    if (encodeTypeName(type) === undefined) throw new RangeError(`Not a type name: ${JSON.stringify(type)}`);
     const number = this.#typeNumbers.size;
     if (number >= maxTypeNames) throw new RangeError(`More than ${maxTypeNames} message types in one run`);
     this.#typeNumbers.set(type, number);
@@ -504,6 +548,7 @@ export class Delivery {
 
   /** Looks again at when a conversation must be woken, and whether it has something to say. */
   #after(conversation: Conversation, now: Millis): void {
+    conversation.outboxes.prune();
     this.#wake(conversation, now);
     if (!conversation.isReady && conversation.hasSomethingToSay(now)) this.#makeReady(conversation);
   }

@@ -212,7 +212,10 @@ export class Endpoint {
       const received = this.delivery.receive(peer, opened, now);
       if (received.unplaced) this.mesgen.reject(peer, opened.carrier, now);
       fault = received.fault;
-    } else opened.mail?.release();
+    } else {
+      this.delivery.heard(peer, now);
+      opened.mail?.release();
+    }
     const knock = this.#knocks.get(peer);
     if (!opened.early) this.#knocks.delete(peer);
     else if (knock !== undefined) knock.nextAt = Math.min(knock.nextAt, now + knock.intervalMs);

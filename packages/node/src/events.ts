@@ -62,7 +62,7 @@ export type NodeEvent =
       readonly type: string;
       /** `undefined` for what never got as far as the outbox. */
       readonly messageId: string | undefined;
-      /** One that was stored ends once more, later. */
+      /** One that was stored or kept ends once more, later; what an earlier run kept, without having been sent in this one. */
       readonly outcome: Outcome["state"] | "replied";
       readonly bytes: number;
     }

@@ -94,10 +94,16 @@ class RunningNode implements EgtpNode {
   /** Types that got a handler in this turn. */
   readonly #retries = new Set<string>();
   #lastPeer: PeerId | undefined;
+  /** Messages that earlier runs had kept. */
+  readonly #resumed: number;
   #stopping: Promise<void> | undefined;
 
   constructor(options: NodeOptions) {
-    const { identity, limits = {}, sealedSender = false, lookup } = options;
+    const { identity, limits = {}, sealedSender = false, keepOutbox = false, lookup } = options;
+    const store = options.sessions ?? forgetfulSessionStore;
+    if (keepOutbox && store.forgets === true) {
+      throw new TypeError("keepOutbox needs a session store that does not forget: give one as sessions");
+    }
     const crypto: CryptoProvider = options.crypto ?? defaultCryptoProvider;
     this.#schedule = options.schedule ?? systemSchedule();
     this.#limits = nodeLimits(limits.node);
@@ -107,7 +113,7 @@ class RunningNode implements EgtpNode {
     this.#lookup = lookup;
     this.peerId = identity.peer;
     const now = this.#schedule.now();
-    this.#maps = SessionMaps.open(options.sessions ?? forgetfulSessionStore, {
+    this.#maps = SessionMaps.open(store, {
       now,
       random: (length) => crypto.randomBytes(length),
       bornWithIdentity: identity.isNew && !identitiesWithStore.has(identity),
@@ -141,15 +147,18 @@ class RunningNode implements EgtpNode {
       limits: this.#limits,
       defaultDeadlineMs: this.#delivery.limits.defaultDeadlineMs,
       maxOutboxAgeMs: this.#delivery.limits.maxOutboxAgeMs,
-      messageId: (number) => messageIdOf(this.peerId, this.epoch, number),
+      keepOutbox,
+      messageId: ({ epoch, number }) => messageIdOf(this.peerId, epoch, number),
       events: this.#events,
       schedule: this.#schedule,
       turn,
       urge: (peer) => this.#router.urge(peer),
+      commit: () => this.#router.commit(),
       isCongested: (peer) => this.#router.isCongested(peer),
       failures: (peer) => this.#router.failures(peer),
     });
     this.#calls.delivery = this.#delivery;
+    this.#resumed = this.#delivery.keptMessages;
     this.#book = new ContactBook(this.#limits.maxContactRecords, (key, message, signature) =>
       crypto.verify(key, message, signature),
     );
@@ -209,6 +218,8 @@ class RunningNode implements EgtpNode {
         await part.start(this, this.#options, (event) => this.#events.emit(event));
       }
       this.#checkRunning();
+      this.#delivery.resume();
+      this.#router.turn();
     } catch (error) {
       await this.#stopServing();
       await this.stop();
@@ -254,7 +265,7 @@ class RunningNode implements EgtpNode {
     const linkless = wasRunning ? this.#router.stop() : Promise.resolve();
     this.#handlers.close(new NodeStoppedError("stopped"));
     this.#calls.stop();
-    this.#delivery.close();
+    this.#delivery.close(this.#delivery.keptMessages > 0 && (await this.#keepsAll()));
     await this.#atMost(Promise.all([linkless, this.#stopServing()]), stopMs);
     this.#events.close();
     try {
@@ -263,6 +274,20 @@ class RunningNode implements EgtpNode {
       this.#mesgen.lowerLimits();
       await this.#maps.close();
     }
+  }
+
+  /** Writes what is staged. @returns Whether the store has everything now. */
+  async #keepsAll(): Promise<boolean> {
+    let isKept = false;
+    const keep = async (): Promise<void> => {
+      await this.#maps.commit();
+      isKept = true;
+    };
+    await this.#atMost(
+      keep().catch(() => {}),
+      this.#limits.stopMs,
+    );
+    return isKept;
   }
 
   async #stopServing(): Promise<void> {
@@ -449,6 +474,7 @@ class RunningNode implements EgtpNode {
       rejected: calls.rejected,
       expired: calls.expired,
       unreachable: calls.unreachable,
+      resumed: this.#resumed,
       drops: { ...router.drops },
       unreadable: router.unreadable,
       handshakes: this.#mesgen.handshakes,
@@ -457,6 +483,7 @@ class RunningNode implements EgtpNode {
       routes: router.routes,
       sessions: this.#maps.sessionCount,
       waitingSends: calls.waitingSends,
+      kept: this.#delivery.keptMessages,
     };
   }
 }

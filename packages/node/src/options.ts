@@ -40,6 +40,12 @@ export interface NodeOptions {
   /** Where sessions survive a restart. Given over: the node closes it. Default: memory, where nothing survives. */
   readonly sessions?: SessionStore;
   /**
+   * Sends outlive this node: what is not settled when it ends, also by a crash, goes on with the next node made from the same
+   * session store, under the same message IDs. Requests do not. Default false; `keep` of a send overrides it. The store holds
+   * such messages in the clear until they are settled.
+   */
+  readonly keepOutbox?: boolean;
+  /**
    * What opens and takes links: `tcp()` of `@egtp/node/tcp`, `MemoryNetwork` of `@egtp/node/memory`. One transport may
    * serve several nodes. Default: none; the node then reaches nobody.
    */

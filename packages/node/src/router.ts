@@ -278,6 +278,13 @@ export class Router implements ConnectorHost {
     );
   }
 
+  /** Writes what is staged. @returns `undefined` when it is kept already; rejects when it could not be. */
+  commit(): Promise<void> | undefined {
+    const commit = this.#endpoint.maps.commit();
+    commit?.catch((error: unknown) => this.#storeFailed(error));
+    return commit;
+  }
+
   /** Writes what nothing waits for, and what could not be written before. */
   #write(now: Millis): void {
     const writing = this.#endpoint.tick(now);

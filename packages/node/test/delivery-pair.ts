@@ -1,7 +1,7 @@
 /**
  * Two deliveries and the world between them: a network that loses, repeats, reorders and delays envelopes as a seed
  * tells it, virtual time, stores that need time to write, and peers that crash and come back with or without what they
- * had stored.
+ * had stored, messages they kept among it.
  *
  * In the place of mesgen stand sessions without cryptography that behave as far as delivery can notice: early data
  * under an offer, a session once it is accepted, and carriers that the other side cannot read after it lost its store.
@@ -64,8 +64,14 @@ export interface Sent {
   readonly id: MessageId;
   /** The run of the sender. */
   readonly run: number;
+  readonly isKept: boolean;
+  /** What the present run of its sender knows. */
   outcome: Outcome | { readonly state: "replied"; readonly body: Uint8Array } | undefined;
+  /** What a run knew that crashed before it had written that. */
+  before: Sent["outcome"];
   settledAt: number;
+  /** The run that sent it left nothing of it to later ones. */
+  isGone: boolean;
 }
 
 export class World {
@@ -249,6 +255,11 @@ export class Peer {
   #bornAt = 0;
   /** How long the store takes to write. */
   commitMs = 0;
+  /** Messages are kept. */
+  keeps = false;
+  /** Changes that nothing waits for are written this much later. */
+  writeBehindMs = 1_000;
+  #isWriting = false;
   readonly limits: Partial<DeliveryLimits>;
 
   /** Handlers by type; without one a message waits. */
@@ -313,13 +324,32 @@ export class Peer {
         room: () => this.roomCalls++,
       },
     });
+    this.#isWriting = false;
+    this.delivery.resume();
     this.mailbox?.hand();
+    this.soon();
+  }
+
+  /** A stop in order: what was to be kept is, and the next run begins some time later. */
+  stop(downMs: number): void {
+    void this.maps.commit();
+    this.delivery.close(true);
+    void this.maps.commit();
+    this.crash("kept", downMs);
   }
 
   /** kill -9, and a start some time later. */
   crash(keep: "kept" | "lost", downMs: number): void {
     this.isUp = false;
     this.store = keep === "kept" ? this.store.snapshot() : new MemorySessionStore();
+    const left = new Set(this.keptIds());
+    for (const sent of this.sent) {
+      const isLeft = left.has(sent.id);
+      if (isLeft && sent.outcome !== undefined) {
+        sent.before = sent.outcome;
+        sent.outcome = undefined;
+      } else if (!isLeft && sent.outcome === undefined) sent.isGone = true;
+    }
     if (keep === "lost") {
       this.#readable.clear();
       this.#bornAt = this.world.now;
@@ -334,15 +364,25 @@ export class Peer {
     this.world.at(downMs, () => this.start());
   }
 
+  /** The IDs of all messages that the store keeps. */
+  keptIds(): MessageId[] {
+    const keys = [...this.store.load()].map(([key]) => key.split(":"));
+    return keys
+      .filter(([kind]) => kind === "o")
+      .map(([, , epoch, number]) => messageIdOf(this.id, epoch as Epoch, Number.parseInt(number!, 16)));
+  }
+
   get nextDeadline(): number {
     return this.isUp ? (this.delivery.nextDeadline ?? Infinity) : Infinity;
   }
 
   send(type: string, body: Uint8Array, options: Partial<Draft> = {}): Sent {
-    const sent = { run: this.runs, outcome: undefined, settledAt: Infinity } as {
+    const keep = options.keep ?? (this.keeps && options.request !== true);
+    const sent = { run: this.runs, isKept: keep, outcome: undefined, settledAt: Infinity, isGone: false } as {
       -readonly [K in keyof Sent]: Sent[K];
     };
-    sent.outgoing = this.delivery.enqueue(this.other.id, { type, body, context: sent, ...options }, this.world.now);
+    const draft = { type, body, context: sent, keep, ...options };
+    sent.outgoing = this.delivery.enqueue(this.other.id, draft, this.world.now);
     sent.id = messageIdOf(this.id, this.epoch, sent.outgoing.number);
     this.sent.push(sent);
     this.#sentById.set(sent.id, sent);
@@ -376,6 +416,7 @@ export class Peer {
 
   relink(): void {
     this.isLinked = true;
+    if (!this.isUp) return;
     this.delivery.linkLost(this.other.id, this.world.now);
     this.turn(true);
   }
@@ -411,6 +452,18 @@ export class Peer {
     }
     const due = delivery.takeDue(world.now);
     if (force || due.length > 0) this.flush();
+    this.#writeBehind();
+  }
+
+  #writeBehind(): void {
+    const { delivery, world, maps } = this;
+    if (!this.keeps || this.#isWriting || !maps.dirty) return;
+    this.#isWriting = true;
+    world.at(this.writeBehindMs, () => {
+      if (this.delivery !== delivery || !this.isUp) return;
+      this.#isWriting = false;
+      void maps.commit();
+    });
   }
 
   receive(envelope: Envelope, mail?: Mail): void {
@@ -534,6 +587,8 @@ export class Peer {
       // Without its marks a peer cannot know that a receipt crossed the copy which is just arriving.
       const crossed = this.#bornAt > 0 && sent.settledAt >= this.#receiving!.sentAt;
       if (!crossed) this.world.violate(`P2: ${id} handed over again although its sender knows that it was handled`);
+    } else if (this.#bornAt === 0 && sent.before?.state === "delivered") {
+      this.world.violate(`P2: ${id} handed over again although its receiver knows that it was handled`);
     }
     this.handedOver.set(id, [...before, this.runs]);
     this.delivered.push({ id, type: incoming.type, body: incoming.body.slice(), early: incoming.early });
@@ -541,7 +596,8 @@ export class Peer {
   }
 
   #settled(outgoing: Outgoing, outcome: NonNullable<Sent["outcome"]>): void {
-    const sent = outgoing.context as Sent | undefined;
+    const id = messageIdOf(this.id, outgoing.epoch, outgoing.number);
+    const sent = (outgoing.context as Sent | undefined) ?? this.#sentById.get(id);
     if (sent === undefined) return;
     if (sent.outcome !== undefined) this.world.violate(`${sent.id} settled twice`);
     sent.outcome = outcome;
@@ -583,12 +639,17 @@ export function framesOf(envelope: Envelope): {
   received: readonly number[];
   handled: readonly number[];
   isComplete: boolean;
+  /** Of an earlier epoch and of what speaks of ours. */
+  epoch: Epoch | undefined;
+  code: number;
 }[] {
   const reader = new FrameReader(envelope.frames);
   const frames = [];
   while (reader.next()) {
-    const { kind, number, base, name, partIndex, isRequest, from, to, received, handled, isComplete } = reader;
-    frames.push({ kind, number, base, name, partIndex, isRequest, from, to, received, handled, isComplete });
+    const { kind, number, base, name, partIndex, isRequest, from, to, received, handled, isComplete, epoch, code } =
+      reader;
+    const ranges = { from, to, received, handled, isComplete };
+    frames.push({ kind, number, base, name, partIndex, isRequest, ...ranges, epoch, code });
   }
   return frames;
 }

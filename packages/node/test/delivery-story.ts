@@ -4,24 +4,26 @@
  */
 import { partBytes } from "@egtp/wire";
 import { expect } from "vitest";
-import { bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
+import { bytes, Mailbox, type Peer, pair, type Sent, type World } from "./delivery-pair.ts";
 
 interface Story {
   readonly world: World;
   readonly peers: readonly Peer[];
-  /** Messages sent by runs that are still alive, which nothing may lose. */
+  /** Messages sent by runs that are still alive, or kept by earlier ones, which nothing may lose. */
   readonly unsettled: () => string[];
 }
 
 /**
  * @param length - 1: a second or so of traffic.
  * @param through - A relay for one of them, or for both: then mailboxes stand in the place of links.
+ * @param keeps - Messages outlive the runs that sent them.
  */
 export function tell(
   seed: number,
   crashes: ("kept" | "lost")[],
   length = 1,
   through: "links" | "relay" | "relays" = "links",
+  keeps = false,
 ): Story {
   const limits = { defaultDeadlineMs: 600_000, maxHeldMessages: 60, maxHeldBytes: 400_000 };
   const { world, alice, bob } = pair({ seed, limits });
@@ -40,6 +42,8 @@ export function tell(
   }
 
   for (const peer of peers) {
+    peer.keeps = keeps;
+    if (keeps) peer.writeBehindMs = 1 + 1_000 * random();
     peer.commitMs = isSlowStore ? 1 + Math.floor(20 * random()) : 0;
     peer.handle("sync", () => "handled");
     peer.handleLater("slow", () => (world.chance(0.1) ? 3_000 : 40) * random());
@@ -85,6 +89,8 @@ export function tell(
   Object.assign(network, { loss: 0, repeat: 0, reorder: 0 });
   for (const mailbox of mailboxes) Object.assign(mailbox, { refuses: 0, forgets: 0, cuts: 0 });
   for (const peer of peers) if (peer.isUp) peer.handle("late", () => "handled");
+  // What a mailbox lost is noticed when its recipient is heard.
+  if (keeps) for (const peer of peers) peer.send("sync", bytes(1));
   world.settle(900_000);
 
   return {
@@ -93,10 +99,16 @@ export function tell(
     unsettled: () =>
       peers.flatMap((peer) =>
         peer.sent
-          .filter((sent) => sent.run === peer.runs && sent.outcome === undefined && !sent.outgoing.isDone)
+          .filter((sent) => isToEnd(sent, peer) && sent.outcome === undefined && !sent.outgoing.isDone)
+          .filter((sent) => sent.before === undefined)
           .map((sent) => `seed ${seed}: ${sent.outgoing.type} ${sent.id}`),
       ),
   };
+}
+
+/** Whether its sender, as it is now, must bring it to an end. */
+function isToEnd(sent: Sent, peer: Peer): boolean {
+  return sent.run === peer.runs || (sent.isKept && !sent.isGone);
 }
 
 /** P1, P2, P4, P6, and that nothing is called delivered that never ran. */
@@ -113,8 +125,10 @@ export function check({ world, peers, unsettled }: Story): void {
   for (const peer of peers) {
     expect({ seed, size: peer.delivery.outboxSize(peer.other.id) }).toEqual({ seed, size: { messages: 0, bytes: 0 } });
     expect({ seed, faults: peer.faults }).toEqual({ seed, faults: [] });
-    for (const { outgoing, outcome, run } of peer.sent) {
-      if (run !== peer.runs || outcome === undefined || outcome.state === "expired") continue;
+    expect({ seed, kept: peer.keptIds() }).toEqual({ seed, kept: [] });
+    for (const sent of peer.sent) {
+      const { outgoing, outcome } = sent;
+      if (!isToEnd(sent, peer) || outcome === undefined || outcome.state === "expired") continue;
       // Its deadline passed before it could leave.
       if (outcome.state === "unreachable" && world.now >= outgoing.deadlineAt) continue;
       // A reply dies with the run that made it, and the requester is told.

@@ -19,4 +19,14 @@ describe("over many seeds", () => {
     for (let seed = 3_001; seed <= 3_080; seed++) check(tell(seed, ["kept", "lost"], 1, "relay"));
     for (let seed = 4_001; seed <= 4_080; seed++) check(tell(seed, ["kept", "lost"], 1, "relays"));
   }, 60_000);
+
+  test("P1, P2, P6: and messages that outlive the runs that sent them", () => {
+    for (let seed = 5_001; seed <= 5_080; seed++) check(tell(seed, ["kept"], 1, "links", true));
+    for (let seed = 6_001; seed <= 6_080; seed++) check(tell(seed, ["kept", "kept", "lost"], 1, "links", true));
+  }, 60_000);
+
+  test("P1, P2, P6: and such messages by way of relays", () => {
+    for (let seed = 7_001; seed <= 7_080; seed++) check(tell(seed, ["kept", "kept", "lost"], 1, "relay", true));
+    for (let seed = 8_001; seed <= 8_080; seed++) check(tell(seed, ["kept", "kept", "lost"], 1, "relays", true));
+  }, 60_000);
 });

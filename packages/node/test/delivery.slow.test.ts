@@ -50,4 +50,10 @@ describe("over very many seeds", () => {
     for (let seed = 40_001; seed <= 40_600; seed++) check(tell(seed, ["kept", "lost"], 3, "relay"));
     for (let seed = 50_001; seed <= 50_600; seed++) check(tell(seed, ["kept", "lost"], 3, "relays"));
   }, 600_000);
+
+  test("P1, P2, P6: and messages that outlive the runs that sent them", () => {
+    for (let seed = 60_001; seed <= 60_600; seed++) check(tell(seed, ["kept", "kept", "lost"], 3, "links", true));
+    for (let seed = 70_001; seed <= 70_600; seed++) check(tell(seed, ["kept", "kept", "lost"], 3, "relay", true));
+    for (let seed = 80_001; seed <= 80_600; seed++) check(tell(seed, ["kept"], 3, "relays", true));
+  }, 600_000);
 });

@@ -86,8 +86,7 @@ export class Listener {
       counted: () => this.#registrations.keys(),
       tell: (relay, news) => this.#heed(relay, news),
     });
-    // Mail may wait at any of them: which ones took it for an earlier run is not known. What is too many is left in time.
-    for (const relay of relays ?? []) this.#add(relay, true);
+    if (relays !== undefined) this.#candidates = relays.filter((relay) => relay !== node.peerId);
     await new Promise<void>((resolve) => {
       const cancelTimer = setTimer(resolve, limits.startMs);
       this.#onSettled = () => {
@@ -210,9 +209,7 @@ export class Listener {
     if (relays !== undefined) return Infinity;
     if (missing <= 0) this.#discoverPauseMs = limits.minDiscoverMs;
     const at = this.#discoveredAt + (missing > 0 ? this.#discoverPauseMs : limits.discoverMs);
-    // When it is over this is called again.
-    if (this.#isDiscovering) return Infinity;
-    if (now < at) return at;
+    if (now < at || this.#isDiscovering) return at;
     this.#discoverPauseMs = Math.min(2 * this.#discoverPauseMs, limits.maxRetryMs);
     void this.#discover();
     return now + limits.discoverMs;

@@ -5,6 +5,7 @@ export type {
   AcceptedOffer,
   Counterparty,
   DamagedRecord,
+  ForgottenEpoch,
   HandledMarks,
   KeptMessage,
   MessageName,

@@ -4,7 +4,8 @@
  * record, or the reason why the bytes are none: a damaged store is an everyday case and never throws.
  *
  *     m                      tag 8 | bornAt | bornWithIdentity 1 | lastStamp | floor of all unknown peers
- *     c:<peer>               usedOrder | floor | minStamp | flags 1 | [theirTag 8] | [pending] | sessions | accepted
+ *     c:<peer>               usedOrder | floor | minStamp | flags 1 | [theirTag 8] | [pending] | sessions | accepted |
+ *                            [forgotten epochs]
  *     h:<peer>:<epoch>       base | usedAt | ranges as (gap from the previous end, length)
  *     f:<peer>               floor
  *     o:<peer>:<epoch>:<number as 14 hexadecimal digits>
@@ -41,6 +42,7 @@ import { hashBytes, keyBytes, numberDigits } from "./limits.ts";
 import type {
   AcceptedOffer,
   DamagedRecord,
+  ForgottenEpoch,
   HandledMarks,
   KeptMessage,
   MessageName,
@@ -70,6 +72,7 @@ export interface CounterpartyRecord {
   readonly pending: PendingOffer | undefined;
   readonly sessions: readonly SessionRecord[];
   readonly accepted: readonly AcceptedOffer[];
+  readonly forgottenEpochs: readonly ForgottenEpoch[];
 }
 
 export type DecodedRecord =
@@ -90,6 +93,7 @@ const recordVersion = 1;
 const hasTheirTag = 1;
 const hasPending = 2;
 const isProven = 4;
+const hasForgotten = 8;
 const isInitiator = 1;
 const hasEarlyKey = 1;
 const isEstablished = 1;
@@ -106,7 +110,7 @@ export function encodeMeta(meta: MetaRecord): Uint8Array {
 }
 
 export function encodeCounterparty(key: string, record: CounterpartyRecord): Uint8Array {
-  const { pending, theirTag } = record;
+  const { pending, theirTag, forgottenEpochs } = record;
   const out = new RecordWriter();
   out.number(record.usedOrder);
   out.number(record.floor);
@@ -114,7 +118,8 @@ export function encodeCounterparty(key: string, record: CounterpartyRecord): Uin
   out.byte(
     (theirTag === undefined ? 0 : hasTheirTag) |
       (pending === undefined ? 0 : hasPending) |
-      (record.proven ? isProven : 0),
+      (record.proven ? isProven : 0) |
+      (forgottenEpochs.length === 0 ? 0 : hasForgotten),
   );
   if (theirTag !== undefined) out.hex(theirTag, storeTagBytes);
   if (pending !== undefined) {
@@ -149,6 +154,13 @@ export function encodeCounterparty(key: string, record: CounterpartyRecord): Uin
     out.number(offer.acceptedAt);
     out.number(offer.counterLimit);
     out.number(offer.earlyFloor);
+  }
+  if (forgottenEpochs.length > 0) {
+    out.number(forgottenEpochs.length);
+    for (const { epoch, usedAt } of forgottenEpochs) {
+      out.hex(epoch, epochBytes);
+      out.number(usedAt);
+    }
   }
   return out.finish(key);
 }
@@ -244,7 +256,7 @@ function readCounterparty(input: RecordReader): CounterpartyRecord {
   const usedOrder = input.number();
   const floor = input.number();
   const minStamp = input.number();
-  const flags = input.flags(hasTheirTag | hasPending | isProven);
+  const flags = input.flags(hasTheirTag | hasPending | isProven | hasForgotten);
   return {
     usedOrder,
     proven: (flags & isProven) !== 0,
@@ -254,6 +266,7 @@ function readCounterparty(input: RecordReader): CounterpartyRecord {
     pending: flags & hasPending ? readPending(input) : undefined,
     sessions: input.list(readSession),
     accepted: input.list(readAccepted),
+    forgottenEpochs: flags & hasForgotten ? input.list(readForgotten) : [],
   };
 }
 
@@ -294,6 +307,10 @@ function readAccepted(input: RecordReader): AcceptedOffer {
     counterLimit: input.number(),
     earlyFloor: input.number(),
   };
+}
+
+function readForgotten(input: RecordReader): ForgottenEpoch {
+  return { epoch: input.hex(epochBytes) as Epoch, usedAt: input.number() };
 }
 
 function readMarks(input: RecordReader, epoch: Epoch): HandledMarks {

@@ -71,6 +71,13 @@ export interface HandledMarks {
   usedAt: Millis;
 }
 
+/** An epoch of the counterparty whose handled marks had to make room. */
+export interface ForgottenEpoch {
+  readonly epoch: Epoch;
+  /** When something of it was handled last. */
+  readonly usedAt: Millis;
+}
+
 /** What a message is known by to its sender. */
 export interface MessageName {
   readonly peer: PeerId;
@@ -119,6 +126,8 @@ export interface Counterparty {
   minStamp: Millis;
   /** Handled marks by epoch. Add, change and delete here, then call {@link SessionMaps.touchMarks}. */
   readonly epochs: Map<Epoch, HandledMarks>;
+  /** What must not be taken for new. Never changed in place. */
+  forgottenEpochs: readonly ForgottenEpoch[];
 }
 
 /** A record that was found unusable at start: left out, and removed from the store by the next commit. */

@@ -44,6 +44,7 @@ import type {
   AcceptedOffer,
   Counterparty,
   DamagedRecord,
+  ForgottenEpoch,
   HandledMarks,
   KeptMessage,
   MessageName,
@@ -532,6 +533,7 @@ export class SessionMaps {
     state.minStamp = record.minStamp;
     state.theirTag = record.theirTag;
     state.pending = record.pending;
+    state.forgottenEpochs = record.forgottenEpochs.length === 0 ? none : record.forgottenEpochs;
     state.sessions = record.sessions.slice(0, this.#limits.maxSessions);
     state.accepted = record.accepted.slice(Math.max(0, record.accepted.length - this.#limits.maxAccepted));
     for (const offer of record.accepted.slice(0, record.accepted.length - state.accepted.length)) {
@@ -737,6 +739,7 @@ class State implements Counterparty, CounterpartyRecord {
   floor: Millis = 0;
   theirTag: StoreTag | undefined = undefined;
   minStamp: Millis = 0;
+  forgottenEpochs: readonly ForgottenEpoch[] = none;
   proven = false;
 
   /** The order it stands in; `undefined` once it left the store. */
@@ -768,6 +771,7 @@ const emptyCounterparty = {
   pending: undefined,
   sessions: none,
   accepted: none,
+  forgottenEpochs: none,
 };
 
 /** A doubly linked list, newest to oldest: every step is O(1), and using the newest again costs one comparison. */

@@ -120,7 +120,7 @@ export function contentOf(maps: SessionMaps) {
     bornWithIdentity: maps.bornWithIdentity,
     lastStamp: maps.lastStamp,
     counterparties: [...maps.counterparties()]
-      .map(({ peer, sessions, accepted, pending, floor, theirTag, minStamp, epochs }) => ({
+      .map(({ peer, sessions, accepted, pending, floor, theirTag, minStamp, epochs, forgottenEpochs }) => ({
         peer,
         sessions,
         accepted,
@@ -128,6 +128,7 @@ export function contentOf(maps: SessionMaps) {
         floor,
         theirTag,
         minStamp,
+        forgottenEpochs,
         epochs: [...epochs].sort(([a], [b]) => (a < b ? -1 : 1)),
       }))
       .sort((a, b) => (a.peer < b.peer ? -1 : 1)),

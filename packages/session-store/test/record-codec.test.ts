@@ -28,6 +28,7 @@ const counterparty: CounterpartyRecord = {
   pending: pending(1),
   sessions: [session(1), session(2)],
   accepted: [accepted(3), accepted(4)],
+  forgottenEpochs: [{ epoch: epoch(7), usedAt: start }],
 };
 const meta = { tag: tag(1), bornAt: start, bornWithIdentity: true, lastStamp: start + 1, commonFloor: 7 };
 

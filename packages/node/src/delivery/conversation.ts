@@ -3,10 +3,13 @@ import type { Millis, PeerId } from "@egtp/wire";
 import type { Sleeper } from "./deadline-heap.ts";
 import { Inbox } from "./inbox.ts";
 import type { Ledger } from "./ledger.ts";
-import { Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
+import { Outboxes } from "./outboxes.ts";
 
 export class Conversation implements Sleeper {
   readonly peer: PeerId;
+  readonly outboxes: Outboxes;
+  /** The one of this run. */
   readonly outbox: Outbox;
   readonly inbox: Inbox;
   wakeAt: Millis = Infinity;
@@ -20,20 +23,21 @@ export class Conversation implements Sleeper {
 
   constructor(peer: PeerId, ledger: Ledger, firstNumber: number) {
     this.peer = peer;
-    this.outbox = new Outbox(peer, ledger, firstNumber);
-    this.inbox = new Inbox(peer, ledger, this.outbox);
+    this.outboxes = new Outboxes(peer, ledger, firstNumber);
+    this.outbox = this.outboxes.current;
+    this.inbox = new Inbox(peer, ledger, this.outboxes);
   }
 
   /** Whether an envelope to the peer should leave now. */
   hasSomethingToSay(now: Millis): boolean {
-    return this.outbox.hasMessages || this.outbox.wantsProbe || this.inbox.isDue(now);
+    return this.outboxes.hasMessages || this.outboxes.wantsProbe || this.inbox.isDue(now);
   }
 
   nextDeadline(now: Millis): Millis {
-    return Math.min(this.outbox.nextDeadline, this.inbox.nextDeadline(now));
+    return Math.min(this.outboxes.nextDeadline, this.inbox.nextDeadline(now));
   }
 
   isForgettable(now: Millis): boolean {
-    return this.outbox.isQuiet && this.guardedReplies === 0 && this.inbox.isForgettable(now);
+    return this.outboxes.isQuiet && this.guardedReplies === 0 && this.inbox.isForgettable(now);
   }
 }

@@ -7,7 +7,7 @@
  *
  * @see docs/spec.md, "Delivery"
  */
-import type { HandledMarks } from "@egtp/session-store";
+import type { Counterparty, HandledMarks } from "@egtp/session-store";
 import {
   type Epoch,
   type FrameReader,
@@ -22,7 +22,9 @@ import { EpochInbox } from "./epoch-inbox.ts";
 import { type Arrival, Incoming } from "./incoming.ts";
 import type { Ledger } from "./ledger.ts";
 import {
+  epochMemoryMs,
   maxEpochs,
+  maxForgottenEpochs,
   maxOpenEpochs,
   maxTypeNames,
   receiptBytes,
@@ -31,8 +33,8 @@ import {
   rejectionMemoryMs,
 } from "./limits.ts";
 import type { Mail } from "./mail.ts";
-import type { Outbox } from "./outbox.ts";
-import { codeOfReason, type RejectReason } from "./outcome.ts";
+import type { Outboxes } from "./outboxes.ts";
+import { codeOfReason, type RejectReason, settledCode } from "./outcome.ts";
 import { type Outgoing, partsOf } from "./outgoing.ts";
 import { addRange, dropBelow, includesNumber, subtractRanges } from "./ranges.ts";
 
@@ -83,7 +85,7 @@ const fine: Received = { unplaced: false, fault: undefined };
 export class Inbox {
   readonly peer: PeerId;
   readonly #ledger: Ledger;
-  readonly #outbox: Outbox;
+  readonly #outboxes: Outboxes;
   /** Most recently opened first. */
   readonly #epochs: EpochInbox[] = [];
 
@@ -110,10 +112,10 @@ export class Inbox {
   #bytes = 0;
   #usedAt: Millis = 0;
 
-  constructor(peer: PeerId, ledger: Ledger, outbox: Outbox) {
+  constructor(peer: PeerId, ledger: Ledger, outboxes: Outboxes) {
     this.peer = peer;
     this.#ledger = ledger;
-    this.#outbox = outbox;
+    this.#outboxes = outboxes;
   }
 
   /** Whether nothing would be lost that cannot be had again from the maps, but rejections of long ago. */
@@ -142,13 +144,14 @@ export class Inbox {
   // ---- Taking in.
 
   receive(reader: FrameReader, opened: Delivered, now: Millis): Received {
-    const inbox = this.#open(opened.theirEpoch, now);
+    let epoch = opened.theirEpoch;
+    let inbox = this.#open(epoch, now);
+    let arrival = this.#arrival(inbox, opened, now);
     this.#usedAt = now;
-    const arrival: Arrival | undefined =
-      inbox === undefined ? undefined : { peer: this.peer, inbox, frames: opened.frames, early: opened.early, at: now };
     const { mail } = opened;
     const ledger = this.#ledger;
-    const outbox = this.#outbox;
+    const outboxes = this.#outboxes;
+    let isEarlier = false;
     let unplaced = false;
     let fault: WireError | undefined;
     let wantsReceipt = false;
@@ -170,10 +173,14 @@ export class Inbox {
         wantsReceipt = true;
         const { number } = reader;
         if (inbox === undefined || arrival === undefined) {
-          this.#refuse(opened.theirEpoch, number, "not-placed");
+          this.#refuse(epoch, number, "not-placed");
           continue;
         }
         const { window } = inbox;
+        if (isEarlier && number < window.watermark) {
+          this.#pushRejection(epoch, number, settledCode);
+          continue;
+        }
         if (reader.base > window.watermark) this.#advance(inbox, reader.base);
         if (!window.fits(number)) {
           this.#refuse(inbox.epoch, number, "not-placed");
@@ -255,10 +262,16 @@ export class Inbox {
       }
       switch (kind) {
         case "receipt":
-          if (reader.epoch === ledger.epoch) outbox.takeReceipt(reader);
+          outboxes.of(reader.epoch!)?.takeReceipt(reader);
           break;
         case "rejection":
-          if (reader.epoch === ledger.epoch) outbox.takeRejection(reader.number, reader.code);
+          outboxes.of(reader.epoch!)?.takeRejection(reader.number, reader.code);
+          break;
+        case "earlierEpoch":
+          epoch = reader.epoch!;
+          isEarlier = epoch !== opened.theirEpoch;
+          inbox = this.#open(epoch, now, isEarlier);
+          arrival = this.#arrival(inbox, opened, now);
           break;
         case "probe":
           wantsReceipt = true;
@@ -276,7 +289,7 @@ export class Inbox {
         // The others belong to other layers.
       }
     }
-    outbox.afterEnvelope(now);
+    outboxes.afterEnvelope(now);
     if (inbox !== undefined) {
       if (runFrom < runTo) this.#handle(inbox, runFrom, runTo);
       if (wantsReceipt) {
@@ -293,6 +306,10 @@ export class Inbox {
     }
     if (mail !== undefined) this.#finish(mail);
     return unplaced || fault !== undefined ? { unplaced, fault } : fine;
+  }
+
+  #arrival(inbox: EpochInbox | undefined, { frames, early }: Delivered, now: Millis): Arrival | undefined {
+    return inbox === undefined ? undefined : { peer: this.peer, inbox, frames, early, at: now };
   }
 
   // ---- What became of messages.
@@ -491,7 +508,7 @@ export class Inbox {
   #isReplyLost(inbox: EpochInbox, number: number): boolean {
     return (
       includesNumber(inbox.handledBefore, number) &&
-      !this.#outbox.owesReply(inbox.epoch, number) &&
+      !this.#outboxes.current.owesReply(inbox.epoch, number) &&
       !this.#ledger.guardedReplies.some((reply) => reply.requestNumber === number && reply.requestEpoch === inbox.epoch)
     );
   }
@@ -556,7 +573,7 @@ export class Inbox {
    */
   #hasRoom(bytes: number, isRequest: boolean): boolean {
     const { limits, heldBytes } = this.#ledger;
-    const { replies, replyBytes } = this.#outbox;
+    const { replies, replyBytes } = this.#outboxes.current;
     return (
       this.#held + (isRequest ? replies : 0) < limits.maxHeldMessages &&
       this.#heldBytes + (isRequest ? replyBytes : 0) + bytes <= limits.maxHeldBytes &&
@@ -597,7 +614,7 @@ export class Inbox {
   // ---- Replies and parts.
 
   #takeReply(reader: FrameReader, inbox: EpochInbox, opened: Delivered, mail: Mail | undefined, now: Millis): void {
-    const outbox = this.#outbox;
+    const outbox = this.#outboxes.current;
     const { number, requestNumber } = reader;
     const epoch = reader.epoch ?? opened.ourEpoch;
     const request = epoch === this.#ledger.epoch ? outbox.request(requestNumber) : undefined;
@@ -713,8 +730,12 @@ export class Inbox {
 
   // ---- Epochs.
 
-  /** What is known of an epoch; `undefined` when there is no place for a new one. */
-  #open(epoch: Epoch, now: Millis): EpochInbox | undefined {
+  /**
+   * What is known of an epoch; `undefined` when there is no place for a new one, or it may be one that was forgotten.
+   *
+   * @param isEarlier - The peer numbers what is new under another one.
+   */
+  #open(epoch: Epoch, now: Millis, isEarlier = false): EpochInbox | undefined {
     const open = this.#epochs;
     if (open[0]?.epoch === epoch) return open[0];
     const at = open.findIndex((inbox) => inbox.epoch === epoch);
@@ -726,19 +747,31 @@ export class Inbox {
     const counterparty = this.#ledger.maps.ensure(this.peer, now);
     let marks: HandledMarks | undefined = counterparty.epochs.get(epoch);
     if (marks === undefined) {
+      if (isEarlier && isForgotten(counterparty, epoch, now)) return undefined;
       if (counterparty.epochs.size >= maxEpochs && !this.#evictEpoch(now)) return undefined;
       marks = { epoch, base: 0, ranges: [], usedAt: Math.floor(now) };
       counterparty.epochs.set(epoch, marks);
     }
     for (let i = open.length - 1; i >= maxOpenEpochs - 1; i--) {
-      if (open[i]!.isQuiet) open.splice(i, 1);
+      const { isQuiet, window } = open[i]!;
+      if (isQuiet && (window.rejections === 0 || now - this.#usedAt > rejectionMemoryMs)) open.splice(i, 1);
     }
     const inbox = new EpochInbox(marks);
     open.unshift(inbox);
     return inbox;
   }
 
-  /** Makes a place among the epochs that are remembered, by forgetting one from which nothing can come any more. */
+  /** When something of an epoch was handled or rejected for the last time, at the latest; never, when nothing was. */
+  #lastVerdict(marks: HandledMarks): Millis {
+    const inbox = this.#epochs.find((open) => open.marks === marks);
+    if (inbox !== undefined && inbox.window.rejections > 0) return Math.floor(this.#usedAt);
+    return marks.base === 0 && marks.ranges.length === 0 ? -Infinity : marks.usedAt;
+  }
+
+  /**
+   * Makes a place among the epochs that are remembered, by forgetting one under which the peer numbers nothing new. It may
+   * still send again what it kept of it, which must then not be handed over a second time.
+   */
   #evictEpoch(now: Millis): boolean {
     const { maps } = this.#ledger;
     const counterparty = maps.ensure(this.peer, now);
@@ -747,17 +780,42 @@ export class Inbox {
     for (const offer of counterparty.accepted) alive.add(offer.theirEpoch);
     for (const inbox of this.#epochs) if (!inbox.isQuiet) alive.add(inbox.epoch);
     let oldest: HandledMarks | undefined;
+    let usedAt = Infinity;
     for (const marks of counterparty.epochs.values()) {
-      if (!alive.has(marks.epoch) && (oldest === undefined || marks.usedAt < oldest.usedAt)) oldest = marks;
+      if (alive.has(marks.epoch)) continue;
+      const at = this.#lastVerdict(marks);
+      if (at >= usedAt) continue;
+      oldest = marks;
+      usedAt = at;
     }
     if (oldest === undefined) return false;
     const { epoch } = oldest;
+    let forgotten = notPast(counterparty, now);
+    if (now - usedAt <= epochMemoryMs) {
+      const others = forgotten.slice(1 - maxForgottenEpochs);
+      forgotten = [...others, { epoch, usedAt }].sort((a, b) => a.usedAt - b.usedAt);
+    }
+    if (forgotten.length > 0 || counterparty.forgottenEpochs.length > 0) {
+      counterparty.forgottenEpochs = forgotten;
+      maps.touch(counterparty);
+    }
     counterparty.epochs.delete(epoch);
     maps.touchMarks(counterparty, epoch);
     const open = this.#epochs.findIndex((inbox) => inbox.epoch === epoch);
     if (open >= 0) this.#epochs.splice(open, 1);
     return true;
   }
+}
+
+/** Whether something of an epoch that is not known here may have been handled. */
+function isForgotten(counterparty: Counterparty, epoch: Epoch, now: Millis): boolean {
+  const forgotten = notPast(counterparty, now);
+  return forgotten.length >= maxForgottenEpochs || forgotten.some((each) => each.epoch === epoch);
+}
+
+/** The forgotten epochs of which something may still come, the one that was used longest ago first. */
+function notPast({ forgottenEpochs }: Counterparty, now: Millis): Counterparty["forgottenEpochs"] {
+  return forgottenEpochs.filter(({ usedAt }) => now - usedAt <= epochMemoryMs);
 }
 
 function bind(inbox: EpochInbox, typeNumber: number, name: string): void {

@@ -17,6 +17,15 @@ export const maxTypeNames = 1_024;
 /** Epochs of one peer whose handled marks are remembered. */
 export const maxEpochs = 64;
 
+/**
+ * Epochs of one peer of which only that is remembered that something of them was handled: a name and a time each. Beyond,
+ * no earlier epoch is taken for new until the oldest of them is past.
+ */
+export const maxForgottenEpochs = 256;
+
+/** No message of an epoch comes again so long after something of it was handled: senders keep messages no longer. */
+export const epochMemoryMs: Millis = 21 * 24 * 60 * 60 * 1_000;
+
 // ---- Chosen by us.
 
 /**
@@ -60,8 +69,17 @@ export const resendBytes = 60_000;
 /** Gaps in the handled numbers of an epoch. Beyond, only what closes a gap is taken in, so marks stay cheap to write. */
 export const maxHandledRanges = 8_192;
 
-/** Epochs of one peer that are kept ready in memory; marks of older ones are fetched from the maps when needed. */
+/**
+ * Epochs of one peer that are kept ready in memory; marks of older ones are fetched from the maps when needed. One with
+ * rejections stays, since the maps do not know them.
+ */
 export const maxOpenEpochs = 4;
+
+/**
+ * Earlier runs of which messages leave at one time, the first ones first: half of the epochs that their recipient remembers,
+ * so that none makes it forget another that is still in use.
+ */
+export const maxEarlierAtOnce = maxEpochs / 2;
 
 /** A conversation whose only memory is what it rejected may be forgotten after this time, when the table is full. */
 export const rejectionMemoryMs: Millis = 600_000;
@@ -94,7 +112,7 @@ export const defaultDeliveryLimits: DeliveryLimits = {
   maxOutboxMessages: 32_768,
   maxOutboxBytes: 16 * 1024 * 1024,
   maxOutboxBytesTotal: 256 * 1024 * 1024,
-  maxOutboxAgeMs: 21 * 24 * 60 * 60 * 1_000,
+  maxOutboxAgeMs: epochMemoryMs,
   defaultDeadlineMs: 60_000,
   maxMessageBytes: 4 * 1024 * 1024,
   maxHeldMessages: windowSize,

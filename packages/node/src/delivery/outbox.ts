@@ -23,12 +23,14 @@ import { maxAskMs, messageSpan, minAskMs, orderedParts, resendBytes, windowSize 
 import {
   delivered,
   expired,
+  kept,
   neverLeft,
   type Outcome,
   type RejectReason,
   reasonOfCode,
   type Stored,
   type StrategyFailure,
+  settledCode,
 } from "./outcome.ts";
 import { type Outgoing, partsOf } from "./outgoing.ts";
 import { includesNumber } from "./ranges.ts";
@@ -104,13 +106,19 @@ const replyFields: Mutable<ReplyFields> = {
   toEnd: false,
 };
 
+/** Unsettled messages and requests to one peer, over all outboxes, and the bytes of their bodies. */
+export interface Load {
+  messages: number;
+  bytes: number;
+}
+
 export class Outbox {
   readonly peer: PeerId;
+  /** Numbers what is here. */
+  readonly epoch: Epoch;
   readonly window: SendWindow;
   readonly roundTrip = new RoundTrip();
-  /** Unsettled messages and requests, and the bytes of their bodies. */
-  messages = 0;
-  bytes = 0;
+  readonly load: Load;
   /** Of those, the ones that must not wait when nothing can leave. */
   #failFast = 0;
   /** Unsettled replies. */
@@ -118,6 +126,7 @@ export class Outbox {
   replyBytes = 0;
 
   readonly #ledger: Ledger;
+  readonly #statedBase: number | undefined;
   /** Below it, every number left, was passed over, or belongs to a large message. */
   #nextFresh: number;
   /** Messages of more than `orderedParts` of which not every part left. */
@@ -148,11 +157,34 @@ export class Outbox {
   /** The latest envelope that it confirms for the first time and without doubt. */
   #sampled: Flight | undefined = undefined;
 
-  constructor(peer: PeerId, ledger: Ledger, firstNumber: number) {
+  /** @param statedBase - Of an earlier run: what is stated as the base. */
+  constructor(peer: PeerId, ledger: Ledger, load: Load, epoch: Epoch, firstNumber: number, statedBase?: number) {
     this.peer = peer;
     this.#ledger = ledger;
+    this.load = load;
+    this.epoch = epoch;
     this.window = new SendWindow(firstNumber);
     this.#nextFresh = firstNumber;
+    this.#statedBase = statedBase;
+  }
+
+  /** What an earlier run left: nothing is added to it. */
+  get isEarlier(): boolean {
+    return this.#statedBase !== undefined;
+  }
+
+  /**
+   * What envelopes state as the lowest unsettled number. Of an earlier run only what it kept is known; of what it did not keep
+   * some may lie in mailboxes, so that the base stays below all that can still come.
+   */
+  get base(): number {
+    return this.#statedBase ?? this.window.base;
+  }
+
+  /** All that is unsettled lies in mailboxes, as far as is known, and nothing is to be asked now. */
+  get isWaiting(): boolean {
+    const { inFlight, unhandled, stored } = this.window;
+    return inFlight === 0 && unhandled === stored && !this.#probeDue;
   }
 
   /** Nothing is unsettled and nobody awaits a reply. */
@@ -163,10 +195,11 @@ export class Outbox {
   /** Whether a message of so many bytes finds room, as far as this peer is concerned. */
   hasRoom(bytes: number): boolean {
     const { limits } = this.#ledger;
-    if (this.messages === 0 && this.window.isEmpty) return true;
+    const { load } = this;
+    if (load.messages === 0 && this.window.isEmpty) return true;
     return (
-      this.messages < limits.maxOutboxMessages &&
-      this.bytes + bytes <= limits.maxOutboxBytes &&
+      load.messages < limits.maxOutboxMessages &&
+      load.bytes + bytes <= limits.maxOutboxBytes &&
       this.window.top - this.window.base + partsOf(bytes) <= messageSpan
     );
   }
@@ -175,8 +208,8 @@ export class Outbox {
   get isRoomy(): boolean {
     const { limits } = this.#ledger;
     return (
-      4 * this.messages <= 3 * limits.maxOutboxMessages &&
-      4 * this.bytes <= 3 * limits.maxOutboxBytes &&
+      4 * this.load.messages <= 3 * limits.maxOutboxMessages &&
+      4 * this.load.bytes <= 3 * limits.maxOutboxBytes &&
       4 * (this.window.top - this.window.base) <= 3 * messageSpan
     );
   }
@@ -188,13 +221,26 @@ export class Outbox {
       this.replies++;
       this.replyBytes += length;
     } else {
-      this.messages++;
+      this.load.messages++;
       if (outgoing.failFast) this.#failFast++;
-      this.bytes += length;
+      this.load.bytes += length;
       this.#ledger.outboxBytes += length;
     }
+    outgoing.epoch = this.epoch;
     this.window.append(outgoing);
     if (outgoing.parts > orderedParts) this.#streams.push(outgoing);
+    if (outgoing.deadlineAt < this.#expiryAt) this.#expiryAt = outgoing.deadlineAt;
+  }
+
+  /** Takes in what an earlier run kept, in the order of its numbers. */
+  resume(outgoing: Outgoing): void {
+    const { length } = outgoing.body;
+    this.load.messages++;
+    this.load.bytes += length;
+    this.#ledger.outboxBytes += length;
+    this.#ledger.kept++;
+    this.window.restore(outgoing);
+    this.#nextFresh = this.window.top;
     if (outgoing.deadlineAt < this.#expiryAt) this.#expiryAt = outgoing.deadlineAt;
   }
 
@@ -233,7 +279,7 @@ export class Outbox {
       this.#generation++;
     }
     const { window } = this;
-    const flight = new Flight(++this.#ledger.flights, now, carrier.id, this.#generation, isRelayed);
+    const flight = new Flight(this.epoch, ++this.#ledger.flights, now, carrier.id, this.#generation, isRelayed);
     let wroteRequest = false;
     this.#requestsBefore = this.#requestsWritten;
     if (window.due > 0 || window.fresh > 0) wroteRequest = this.#fillMessages(carrier, writer, now, flight);
@@ -286,7 +332,13 @@ export class Outbox {
     }
     outgoing.stored = stored;
     outgoing.deadlineAt = Math.max(outgoing.deadlineAt, Math.min(outgoing.storedDeadlineAt, stored.until));
+    this.#keep(outgoing);
     this.#ledger.stored.push(outgoing);
+  }
+
+  /** What changed of it must be known to the next run too. */
+  #keep(outgoing: Outgoing): void {
+    if (outgoing.isKept) this.#ledger.maps.keepMessage(outgoing);
   }
 
   /** The relay did not take it: what is in it waits again, as if it had not left. */
@@ -321,7 +373,9 @@ export class Outbox {
     const { window } = this;
     const outgoing = window.at(number);
     if (outgoing === undefined || (window.flags[number & window.mask]! & isSent) === 0) return;
-    this.#end(outgoing, { state: "rejected", reason: reasonOfCode(code) });
+    // How it ended was told by the run that sent it.
+    if (this.isEarlier && code === settledCode) this.#withdraw(outgoing);
+    else this.#end(outgoing, { state: "rejected", reason: reasonOfCode(code) });
     this.#heard = this.#isTold = true;
   }
 
@@ -388,7 +442,11 @@ export class Outbox {
       const flight = window.flights[at];
       if (flight === undefined || !ids.includes(flight.carrier)) continue;
       // Mail that cannot be read is as good as lost.
-      window.slots[at]!.stored = undefined;
+      const outgoing = window.slots[at]!;
+      if (outgoing.stored !== undefined) {
+        outgoing.stored = undefined;
+        this.#keep(outgoing);
+      }
       window.makeDue(number);
     }
     if (ids.includes(this.#carrier)) this.#carrier = "";
@@ -427,16 +485,20 @@ export class Outbox {
   }
 
   cancel(outgoing: Outgoing, now: Millis): void {
-    const { number } = outgoing;
-    if (this.window.at(number) !== outgoing) return;
-    outgoing.isDone = true;
-    this.#release(outgoing);
-    this.#empty(outgoing);
+    if (this.window.at(outgoing.number) !== outgoing) return;
+    this.#withdraw(outgoing);
     this.#advance(now);
   }
 
-  close(): void {
-    this.#endWhere((outgoing) => outgoing.stored ?? (this.#hasLeft(outgoing) ? expired : neverLeft));
+  /** @param keeps - The store has what it is to keep, so the next run goes on with that. */
+  close(keeps: boolean): void {
+    this.#endWhere((outgoing) => {
+      if (!outgoing.isKept) return outgoing.stored ?? (this.#hasLeft(outgoing) ? expired : neverLeft);
+      if (!keeps) return this.#hasLeft(outgoing) ? expired : neverLeft;
+      // From now on it is the next run's.
+      outgoing.isKept = false;
+      return outgoing.stored ?? kept;
+    });
     this.#advance(0);
   }
 
@@ -623,7 +685,8 @@ export class Outbox {
   }
 
   #fillProbe(writer: FrameWriter, flight: Flight): void {
-    const { base, sentTop, inFlight, unhandled } = this.window;
+    const { base } = this;
+    const { sentTop, inFlight, unhandled } = this.window;
     if (inFlight + unhandled > 0 && sentTop > base) {
       if (!writer.probe(base, sentTop - base)) return;
       this.#probes.push({ from: base, to: sentTop, sequence: flight.sequence });
@@ -744,8 +807,9 @@ export class Outbox {
     // A long answer comes in several receipts.
     if (to === probe.to) this.#probes.splice(0, index + 1);
     for (let number = Math.max(from, window.base); number < Math.min(to, window.sentTop); number++) {
+      // What only an earlier run sent has no envelope here.
       const flight = window.flights[number & window.mask];
-      if (flight === undefined || flight.sequence > probe.sequence) continue;
+      if (flight !== undefined && flight.sequence > probe.sequence) continue;
       if (includesNumber(reader.received, number) || includesNumber(reader.handled, number)) continue;
       window.makeDue(number);
     }
@@ -855,11 +919,14 @@ export class Outbox {
   }
 
   #end(outgoing: Outgoing, outcome: Outcome | undefined): void {
-    this.#empty(outgoing);
+    this.#settleNumbers(outgoing);
     this.#finish(outgoing, outcome);
   }
 
-  #empty(outgoing: Outgoing): void {
+  /** Ends it without a word. */
+  #withdraw(outgoing: Outgoing): void {
+    outgoing.isDone = true;
+    this.#release(outgoing);
     this.#settleNumbers(outgoing);
   }
 
@@ -884,10 +951,14 @@ export class Outbox {
       this.replies--;
       this.replyBytes -= length;
     } else {
-      this.messages--;
+      this.load.messages--;
       if (outgoing.failFast) this.#failFast--;
-      this.bytes -= length;
+      this.load.bytes -= length;
       this.#ledger.outboxBytes -= length;
+      if (outgoing.isKept) {
+        this.#ledger.kept--;
+        this.#ledger.maps.dropMessage(outgoing);
+      }
     }
   }
 }

@@ -28,6 +28,12 @@ const codes: Readonly<Record<RejectReason, number>> = {
 };
 const reasons = Object.keys(codes) as RejectReason[];
 
+/**
+ * To a number of an earlier epoch below the watermark: the run that gave it settled it. Its sender knows no more of that
+ * than that it was told then.
+ */
+export const settledCode = 7;
+
 /** The byte that stands for a reason in a rejection frame. */
 export function codeOfReason(reason: RejectReason): number {
   return codes[reason];
@@ -60,11 +66,14 @@ export type Outcome =
   | { readonly state: "rejected"; readonly reason: RejectReason }
   /** It lay in a mailbox when delivery was closed. */
   | Stored
+  /** It was still on its way when delivery was closed, and the store has it: the next run goes on with it. */
+  | { readonly state: "kept" }
   /** It left, and its deadline passed, or delivery was closed, while nothing was known of it. It may have been handled. */
   | { readonly state: "expired" }
   /** It never left this machine. The reasons are empty when delivery was told none: at the deadline, and when it is closed. */
   | { readonly state: "unreachable"; readonly reasons: readonly StrategyFailure[] };
 
 export const delivered: Outcome = { state: "delivered" };
+export const kept: Outcome = { state: "kept" };
 export const expired: Outcome = { state: "expired" };
 export const neverLeft: Outcome = { state: "unreachable", reasons: [] };

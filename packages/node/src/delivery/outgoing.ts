@@ -10,7 +10,7 @@ import type { Outcome, Stored } from "./outcome.ts";
 export interface Draft {
   /** The name of the message type: 1 to 128 bytes of UTF-8. */
   readonly type: string;
-  /** Kept until the message is settled: it must not change. */
+  /** Referred to until the message is settled: it must not change. */
   readonly body: Uint8Array;
   /** A reply is awaited: it ends with `replied` instead of `settled` when all goes well. */
   readonly request?: boolean | undefined;
@@ -18,6 +18,8 @@ export interface Draft {
   readonly established?: boolean | undefined;
   /** The caller waits for the outcome, so ask for the receipt at once if this is the last there is to say. */
   readonly prompt?: boolean | undefined;
+  /** It outlives this run: the store keeps it until it is settled. Not for a request, whose reply nobody would await. */
+  readonly keep?: boolean | undefined;
   /** Settle as unreachable as soon as it is known that nothing can leave the machine. */
   readonly failFast?: boolean | undefined;
   /** By the clock of `now`. Never later than `maxOutboxAgeMs` from now; without one, `defaultDeadlineMs` from now. */
@@ -37,9 +39,9 @@ export function partsOf(bytes: number): number {
 
 export class Outgoing {
   readonly peer: PeerId;
-  /** `undefined` for a reply. */
-  readonly type: string | undefined;
-  readonly body: Uint8Array;
+  /** Empty for a reply. */
+  readonly type: string;
+  body: Uint8Array;
   readonly isRequest: boolean;
   readonly established: boolean;
   readonly prompt: boolean;
@@ -49,8 +51,12 @@ export class Outgoing {
   readonly storedDeadlineAt: Millis;
   readonly softAt: Millis;
   readonly context: unknown;
-  /** Its number in the epoch of the sender, of the first part if there are several; 0 for a reply not yet queued. */
+  /** The epoch of ours that it belongs to: of this run, unless an earlier one kept it. Empty for a reply not yet queued. */
+  epoch = "" as Epoch;
+  /** Its number in that epoch, of the first part if there are several; 0 for a reply not yet queued. */
   number = 0;
+  /** The store keeps it, as soon as what is staged there was committed. */
+  isKept = false;
   /** How it ended; `undefined` as long as it has not, and for a request that was replied to. */
   outcome: Outcome | undefined = undefined;
   /** All of it that the recipient has not received lies in a mailbox, until then. */
@@ -60,6 +66,8 @@ export class Outgoing {
 
   readonly typeNumber: number;
   readonly parts: number;
+  /** For one that is kept. */
+  sentAt: Millis = 0;
   /** For a reply: what it answers. */
   readonly requestNumber: number;
   readonly requestEpoch: Epoch | undefined;
@@ -80,7 +88,7 @@ export class Outgoing {
     requestEpoch: Epoch | undefined,
   ) {
     this.peer = peer;
-    this.type = draft?.type;
+    this.type = draft?.type ?? "";
     this.body = body;
     this.isRequest = draft?.request === true;
     this.established = draft?.established === true;
@@ -99,5 +107,10 @@ export class Outgoing {
 
   get isReply(): boolean {
     return this.requestEpoch !== undefined;
+  }
+
+  /** Gives the caller's memory free: from now on the body is a copy. */
+  ownBody(): void {
+    this.body = this.body.slice();
   }
 }

@@ -18,6 +18,8 @@ export class ReceiveWindow {
   frontier = 0;
   /** One above the highest number received. */
   top = 0;
+  /** How many numbers are remembered as rejected. */
+  rejections = 0;
   #marks: Uint8Array | undefined = undefined;
   #mask = 0;
 
@@ -58,7 +60,9 @@ export class ReceiveWindow {
 
   /** Remembers that a received number was rejected. */
   reject(number: number, code: number): void {
-    if (number >= this.watermark && number < this.top) this.#mark(number, rejected + code);
+    if (number < this.watermark || number >= this.top) return;
+    if (this.rejection(number) < 0) this.rejections++;
+    this.#mark(number, rejected + code);
   }
 
   /** The code with which a received number was rejected; -1 when it was not. */
@@ -74,10 +78,15 @@ export class ReceiveWindow {
     if (base >= this.top) {
       this.watermark = this.frontier = this.top = base;
       this.#marks = undefined;
+      this.rejections = 0;
       return;
     }
     if (this.#marks !== undefined) {
-      for (let number = this.watermark; number < base; number++) this.#marks[number & this.#mask] = unknown;
+      for (let number = this.watermark; number < base; number++) {
+        const at = number & this.#mask;
+        if (this.#marks[at]! >= rejected) this.rejections--;
+        this.#marks[at] = unknown;
+      }
     }
     this.watermark = base;
     if (this.frontier < base) {

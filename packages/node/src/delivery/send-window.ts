@@ -5,11 +5,13 @@
  *
  * It counts what is in which state, so that "is there anything to do" costs nothing. It decides nothing.
  */
-import type { Millis } from "@egtp/wire";
+import type { Epoch, Millis } from "@egtp/wire";
 import type { Outgoing } from "./outgoing.ts";
 
 /** One envelope that left with messages. */
 export class Flight {
+  /** What its messages are numbered in. */
+  readonly epoch: Epoch;
   readonly sequence: number;
   sentAt: Millis;
   /** The session or offer it travelled under, */
@@ -22,7 +24,8 @@ export class Flight {
   from = Infinity;
   to = 0;
 
-  constructor(sequence: number, sentAt: Millis, carrier: string, generation: number, isRelayed: boolean) {
+  constructor(epoch: Epoch, sequence: number, sentAt: Millis, carrier: string, generation: number, isRelayed: boolean) {
+    this.epoch = epoch;
     this.sequence = sequence;
     this.sentAt = sentAt;
     this.carrier = carrier;
@@ -108,6 +111,30 @@ export class SendWindow {
     if (outgoing.established) this.established += parts;
   }
 
+  /**
+   * Takes in a message of an earlier run under the number that it had there, above all others. It may have left then, and is
+   * due again unless a mailbox has it. No envelope of this run is known for it yet.
+   */
+  restore(outgoing: Outgoing): void {
+    const { number, parts } = outgoing;
+    const end = number + parts;
+    if (end - this.base > this.mask + 1) this.#grow(end - this.base);
+    const isInMailbox = outgoing.stored !== undefined;
+    for (let i = number; i < end; i++) {
+      this.slots[i & this.mask] = outgoing;
+      this.flags[i & this.mask] = isSent | isResent | (isInMailbox ? isReceived | isStored : isDue);
+    }
+    this.top = this.sentTop = end;
+    if (isInMailbox) {
+      this.unhandled += parts;
+      this.stored += parts;
+    } else {
+      this.inFlight += parts;
+      this.due += parts;
+      if (outgoing.established) this.established += parts;
+    }
+  }
+
   /** The number leaves. */
   depart(number: number, outgoing: Outgoing, flight: Flight, named: boolean): void {
     const at = number & this.mask;
@@ -121,7 +148,7 @@ export class SendWindow {
       if (number >= this.sentTop) this.sentTop = number + 1;
     } else {
       flags |= isResent;
-      if (this.flights[at]!.generation !== flight.generation) flags |= isMoved;
+      if (this.flights[at]?.generation !== flight.generation) flags |= isMoved;
     }
     flags = (flags & ~isDue) | isSent;
     this.flags[at] = named ? flags | isNamed : flags;

@@ -134,7 +134,7 @@ export class LmdbFile {
     if (opened.options.noSync) return;
     this.#thread = new WriteThread(opened.options, {
       checksum: plan.checksum,
-      room: opened.room,
+      reserve: (batch) => opened.room.reserve(batch),
       // What is read from now on sees what was written.
       written: () => opened.database.resetReadTxn(),
       errorOf: (cause) => unwritable(folder, cause),
