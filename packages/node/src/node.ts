@@ -13,6 +13,7 @@ import {
   type PeerId,
   parsePeerId,
   type Strategy,
+  type VerifySignature,
   WireError,
 } from "@egtp/wire";
 import { Admission } from "./admission.ts";
@@ -159,9 +160,8 @@ class RunningNode implements EgtpNode {
     });
     this.#calls.delivery = this.#delivery;
     this.#resumed = this.#delivery.keptMessages;
-    this.#book = new ContactBook(this.#limits.maxContactRecords, (key, message, signature) =>
-      crypto.verify(key, message, signature),
-    );
+    const verify: VerifySignature = (key, message, signature) => crypto.verify(key, message, signature);
+    this.#book = new ContactBook(this.#limits.maxContactRecords, verify);
     this.#router = new Router({
       endpoint: new Endpoint({ mesgen: this.#mesgen, delivery: this.#delivery, maps: this.#maps }),
       transports: this.#transports,
@@ -182,6 +182,7 @@ class RunningNode implements EgtpNode {
     });
     this.#publisher = new Publisher({
       identity,
+      verify,
       lookup,
       services: options.services ?? [],
       schedule: this.#schedule,

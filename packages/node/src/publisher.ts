@@ -11,6 +11,7 @@ import {
   maxStrategies,
   type Strategy,
   signContactRecord,
+  type VerifySignature,
   verifyContactRecord,
   WireError,
 } from "@egtp/wire";
@@ -22,6 +23,7 @@ import type { NodeSchedule } from "./schedule.ts";
 
 export interface PublisherOptions {
   readonly identity: Identity;
+  readonly verify: VerifySignature;
   readonly lookup: Lookup | undefined;
   readonly services: readonly string[];
   readonly schedule: NodeSchedule;
@@ -133,10 +135,10 @@ export class Publisher {
   }
 
   #raiseAbove(bytes: Uint8Array): void {
-    const { identity } = this.#options;
+    const { identity, verify } = this.#options;
     try {
       // One that is out of date, or from the future for a clock that went back, has a number too.
-      const record = verifyContactRecord(bytes, undefined);
+      const record = verifyContactRecord(bytes, undefined, verify);
       if (record.id === identity.peer) this.#seq = Math.max(this.#seq, record.seq);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;

@@ -11,7 +11,7 @@
  * @see docs/spec.md, "Relay"
  */
 import { EgtpError, type EgtpNode, type NodeEvent, type TakeMail } from "@egtp/node";
-import { type Millis, type PeerId, type Strategy, verifyContactRecord } from "@egtp/wire";
+import { type Millis, type PeerId, type Strategy, type VerifySignature, verifyContactRecord } from "@egtp/wire";
 import type { MailCounts } from "./client-intake.ts";
 import type { RelayClientLimits } from "./client-limits.ts";
 import { Registration, type RegistrationChange } from "./client-registration.ts";
@@ -32,6 +32,7 @@ export interface ListenerOptions {
   readonly defer: (task: () => void) => void;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   readonly randomBytes: (length: number) => Uint8Array;
+  readonly verify: VerifySignature;
   readonly tell: (event: NodeEvent) => void;
   /** A peer is used as a relay from now on. */
   readonly onRelay: (relay: PeerId) => void;
@@ -357,10 +358,10 @@ export class Listener {
 
   /** The relays that our last contact record names. */
   async #formerRelays(): Promise<readonly PeerId[]> {
-    const { node, now } = this.#options;
+    const { node, now, verify } = this.#options;
     const record = await node.lookUp(node.peerId);
     if (record === undefined) return [];
-    const { strategies } = verifyContactRecord(record, now());
+    const { strategies } = verifyContactRecord(record, now(), verify);
     return strategies.flatMap((strategy) => (strategy.kind === "relay" ? [strategy.relay] : []));
   }
 }

@@ -85,6 +85,7 @@ export function relayClient(options: RelayClientOptions = {}): RelayClient {
         takeMail,
         tell,
         randomBytes: (length) => crypto.randomBytes(length),
+        verify: (key, message, signature) => crypto.verify(key, message, signature),
         onRelay: (relay) => transport.leaveWaysTo(relay),
       });
       listener = listening;
