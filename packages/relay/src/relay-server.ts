@@ -131,6 +131,8 @@ export class RelayServer implements NodePart {
   #depositing = 0;
   #onIdle: (() => void) | undefined;
 
+  #storeFailure: unknown;
+
   readonly #counts = {
     in: 0,
     malformed: 0,
@@ -202,6 +204,11 @@ export class RelayServer implements NodePart {
     const { maxMessages, maxBytes, ttlMs, maxEnvelopeBytes, maxSenderMessages, maxSenderBytes } = this.#store.limits;
     const access = this.#allowed === undefined ? "open" : "allow-list";
     return { maxMessages, maxBytes, ttlMs, maxEnvelopeBytes, maxSenderMessages, maxSenderBytes, access };
+  }
+
+  /** Why the store failed, until it works again. */
+  get storeFailure(): unknown {
+    return this.#storeFailure;
   }
 
   stats(): RelayStats {
@@ -314,6 +321,7 @@ export class RelayServer implements NodePart {
     if (done.state === "held") return this.#hold(recipient, done.number, body, now);
     this.#depositDone();
     if (done.state === "refused") return this.#refuse(done.refusal);
+    this.#storeFailure = undefined;
     return this.#storedReply(done.until);
   }
 
@@ -463,6 +471,7 @@ export class RelayServer implements NodePart {
 
   #storeFailed(error: unknown): void {
     this.#counts.storeFailures += 1;
+    this.#storeFailure = error;
     this.#tell({ kind: "store", at: this.#schedule.now(), state: "failed", key: undefined, error });
   }
 }

@@ -2,7 +2,6 @@
 import { createIdentity, type EgtpNode, type Identity } from "@egtp/node";
 import { EgtpError, maxEnvelopeBytes, minEnvelopeBytes, type PeerId } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { errorOf, World } from "../../node/test/world.ts";
 import {
   acknowledgeRequest,
   collectRequest,
@@ -13,6 +12,7 @@ import {
 import { MemoryMailboxStore, type RelayServer, type RelayServerOptions, relayServer } from "../src/server.ts";
 import { contentOf, envelope, Owner, passAlong } from "./relay-parties.ts";
 import { SlowStore } from "./slow-store.ts";
+import { World } from "./world.ts";
 
 let world: World;
 let relay: PeerId;
@@ -70,6 +70,15 @@ function pass(from: EgtpNode, to: PeerId, content: number, bytes?: number): Prom
 async function passAll(from: EgtpNode, to: PeerId, contents: readonly number[], bytes?: number): Promise<string[]> {
   const statuses = await Promise.all(contents.map((content) => pass(from, to, content, bytes)));
   return statuses.map((status) => (status.state === "refused" ? status.refusal : status.state));
+}
+
+async function errorOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("It did not reject");
 }
 
 /** Each envelope is counted once, wherever it is. */
