@@ -2,7 +2,14 @@
  * The life of a server command: opens everything, in the order in which one needs the other, says where it is, runs until it
  * is told to stop, and closes everything again.
  */
-import { createNode, type EgtpNode, type Identity, type NodePart, type Transport } from "@egtp/node";
+import {
+  createNode,
+  type EgtpNode,
+  type Identity,
+  type NodeOptionsLimits,
+  type NodePart,
+  type Transport,
+} from "@egtp/node";
 import { tcp } from "@egtp/node/tcp";
 import { websocket } from "@egtp/node/websocket";
 import { LmdbSessionStore } from "@egtp/session-store/lmdb";
@@ -52,6 +59,8 @@ export interface ServiceLimits {
   readonly maxLinks: number;
   /** How long a silent link is kept. */
   readonly idleMs: number;
+  /** What its node needs more room for than usual. */
+  readonly node?: NodeOptionsLimits;
 }
 
 const bootPagePath = "/boot.json";
@@ -153,7 +162,7 @@ async function start(
     parts: [service.part],
     allowPrivateAddresses: options["allow-private-addresses"],
     // As long as boot pages that somebody signed by hand: those are to lead here.
-    limits: { node: { contactTtlMs: maxContactRecordTtlMs } },
+    limits: { ...service.limits.node, node: { contactTtlMs: maxContactRecordTtlMs, ...service.limits.node?.node } },
     ...(sessions !== undefined && { sessions }),
     ...(bootPages.length > 0 && {
       lookup: metatrackers({
@@ -267,7 +276,7 @@ async function tellEvents(log: Log, node: EgtpNode): Promise<void> {
   for await (const event of node.events({ kinds: ["published", "store"] })) {
     if (event.kind === "published" && event.error !== undefined) log.failed("publish", event.error);
     else if (event.kind === "store")
-      log.warning("store", `The session store: ${event.state}, ${errorText(event.error)}`);
+      log.warning("store", `A store ${event.state === "failed" ? "failed" : "was damaged"}: ${errorText(event.error)}`);
   }
 }
 

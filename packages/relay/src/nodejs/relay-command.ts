@@ -79,8 +79,18 @@ const schema = z.extend(serverSchemaWith(defaults), {
   "allow-file": z.optional(someText),
 });
 
+/** As many peers as there may be owners and links, and those that only pass along. */
+const maxPeers = 131_072;
 /** Owners keep one link each, on which they are heard every minute. */
-const limits: ServiceLimits = { maxLinks: 65_536, idleMs: 180_000 };
+const limits: ServiceLimits = {
+  maxLinks: 65_536,
+  idleMs: 180_000,
+  node: {
+    node: { maxRoutes: maxPeers },
+    delivery: { maxConversations: maxPeers },
+    store: { maxCounterparties: maxPeers },
+  },
+};
 /** Metatrackers that stand on our boot page. */
 const maxBootRecords = 8;
 
