@@ -95,6 +95,22 @@ describe("a message for a peer that is away", () => {
     expect(sent.outcome).toEqual({ state: "delivered" });
     expect(world.violations).toEqual([]);
   });
+
+  test("that the mailbox lost is sent again although what is said to the peer meanwhile lies in mailboxes, too", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    bob.crash("kept", 5_000);
+    const sent = alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    world.run(1_000);
+    mailbox.letters.length = 0;
+    // From now on bob collects his mail only now and then.
+    mailbox.patienceMs = 0;
+    mailbox.pollMs = 2_000;
+    world.run(10_000);
+    bob.send("note", bytes(1));
+    world.run(20_000);
+    expect(sent.outcome).toEqual({ state: "delivered" });
+    expect(world.violations).toEqual([]);
+  });
 });
 
 describe("a relay that does not take an envelope", () => {

@@ -171,7 +171,9 @@ export class Mailbox {
   cuts = 0;
   readonly relay: PeerId = peerIdFromTrustedBytes(new Uint8Array(32).fill(9));
   /** How long it waits for the owner until it tells the sender that it keeps it. */
-  readonly patienceMs = 50;
+  patienceMs = 50;
+  /** How long a letter lies there until the owner comes for it. */
+  pollMs = 0;
 
   constructor(owner: Peer) {
     this.owner = owner;
@@ -188,7 +190,8 @@ export class Mailbox {
       }
       this.letters.push(letter);
       if (world.chance(this.cuts)) this.#judge(letter, (to, of, now) => to.lost(this.owner.id, of, now));
-      this.#push(letter);
+      if (this.pollMs === 0) this.#push(letter);
+      else world.at(this.pollMs, () => this.#push(letter));
       world.at(this.patienceMs, () => {
         if (!this.letters.includes(letter)) return;
         const stored = { state: "stored", relay: this.relay, until: world.now + 3_600_000 } as const;

@@ -143,7 +143,7 @@ export class Outbox {
   #backoff = 0;
   #askAt: Millis = Infinity;
   #asks = 0;
-  /** The peer was heard since a mailbox took the last of them, or since we asked after those in mailboxes. */
+  /** The peer was heard while some lay in mailboxes, and since we asked after those. */
   #isBack = false;
   #probeDue = false;
   #probes: Probe[] = [];
@@ -308,7 +308,6 @@ export class Outbox {
   stored(flight: Flight, stored: Stored, now: Millis): void {
     const { window } = this;
     flight.awaitsFate = false;
-    this.#isBack = false;
     let last: Outgoing | undefined;
     for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
       const at = number & window.mask;
@@ -821,6 +820,7 @@ export class Outbox {
     const { base } = window;
     window.advance();
     if (window.inFlight === 0) this.#resendAt = Infinity;
+    if (window.stored === 0) this.#isBack = false;
     if (window.fresh === 0) this.#streams.length = 0;
     if (window.unhandled === 0) {
       this.#askAt = Infinity;
