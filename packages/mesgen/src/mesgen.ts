@@ -116,6 +116,8 @@ export interface Unreadable {
 export interface Dropped {
   readonly kind: "dropped";
   readonly reason: DropReason;
+  /** How it breaks the format, when it is no envelope or of another version. */
+  readonly error?: WireError;
 }
 
 /** What an envelope of no known session costs: Diffie-Hellman, or an answer to somebody who may be anybody. */
@@ -211,7 +213,7 @@ export class Mesgen {
       envelope = decodeEnvelope(bytes);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      return this.#drop(error.code === "EGTP_WIRE_UNKNOWN_VERSION" ? "unknown-version" : "malformed");
+      return { ...this.#drop(error.code === "EGTP_WIRE_UNKNOWN_VERSION" ? "unknown-version" : "malformed"), error };
     }
     const id = toHex(envelope.id);
 

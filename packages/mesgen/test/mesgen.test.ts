@@ -587,7 +587,11 @@ describe("P4, P10: strangers change nothing", () => {
     const { leader, follower } = establishedPair(now);
     const envelope = leader.say(follower, "x", now).slice();
     envelope[0] = 0x21;
-    expect(follower.hear(envelope, now)).toEqual({ kind: "dropped", reason: "unknown-version" });
+    expect(follower.hear(envelope, now)).toMatchObject({
+      kind: "dropped",
+      reason: "unknown-version",
+      error: { code: "EGTP_WIRE_UNKNOWN_VERSION" },
+    });
     expect(follower.mesgen.due(now)).toEqual([]);
     expect(follower.mesgen.drops["unknown-version"]).toBe(1);
   });

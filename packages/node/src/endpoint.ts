@@ -46,7 +46,7 @@ export type Received =
       readonly fault: WireError | undefined;
     }
   | { readonly kind: "unreadable"; readonly peer: PeerId; readonly lost: readonly string[] }
-  | { readonly kind: "dropped"; readonly reason: DropReason };
+  | { readonly kind: "dropped"; readonly reason: DropReason; readonly error?: WireError };
 
 /** What the link wants to say in the next envelope. */
 export interface LinkFrames {

@@ -81,6 +81,8 @@ export type NodeEvent =
       readonly at: Millis;
       readonly reason: string;
       readonly source: string;
+      /** What is wrong with its bytes, where that is the reason. */
+      readonly error: EgtpError | undefined;
     }
   /** Our own contact record was published, or could not be. */
   | {

@@ -443,7 +443,7 @@ export class Router implements ConnectorHost {
       if (grant !== undefined) this.#options.admission.proved(grant, now);
       this.#opened(link, received, now);
     } else {
-      if (received.kind === "dropped") this.#drop(link.source, received.reason, now);
+      if (received.kind === "dropped") this.#drop(link.source, received.reason, now, received.error);
       else {
         const route = this.#route(received.peer);
         if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
@@ -483,7 +483,7 @@ export class Router implements ConnectorHost {
         this.#unread.hold(received.peer, mail, now);
         return;
       }
-      if (received.kind === "dropped") this.#drop(source, received.reason, now);
+      if (received.kind === "dropped") this.#drop(source, received.reason, now, received.error);
       else {
         if (grant !== undefined) this.#options.admission.proved(grant, now);
         this.#heed(source, this.#route(received.peer), received, now);
@@ -544,7 +544,7 @@ export class Router implements ConnectorHost {
     if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.contactRecord !== undefined) this.#learnFrom(source, route, opened.contactRecord, now);
     if (opened.held !== undefined) this.#hold(route.peer, opened.held);
-    if (opened.fault !== undefined) this.#drop(source, "fault", now);
+    if (opened.fault !== undefined) this.#drop(source, "fault", now, opened.fault);
     this.#tellSession(route, opened, now);
   }
 
@@ -604,7 +604,7 @@ export class Router implements ConnectorHost {
       this.#options.book.learn(record, route.peer, now);
     } catch (error) {
       if (!(error instanceof EgtpError)) throw error;
-      this.#drop(source, "bad-record", now);
+      this.#drop(source, "bad-record", now, error);
     }
   }
 
@@ -618,9 +618,9 @@ export class Router implements ConnectorHost {
     if (this.#events.wants("session")) this.#events.emit({ kind: "session", at: now, state: "unreadable", peer });
   }
 
-  #drop(source: string, reason: string, now: Millis): void {
+  #drop(source: string, reason: string, now: Millis, error?: EgtpError): void {
     this.drops[reason] = (this.drops[reason] ?? 0) + 1;
-    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source });
+    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source, error });
   }
 
   // ---- Sending

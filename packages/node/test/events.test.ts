@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { EventHub, type NodeEvent } from "../src/events.ts";
 
-const drop = (reason: string): NodeEvent => ({ kind: "drop", at: 1, reason, source: "test" });
+const drop = (reason: string): NodeEvent => ({ kind: "drop", at: 1, reason, source: "test", error: undefined });
 
 test("a reader gets what happens after it began, of the kinds it asked for", async () => {
   const hub = new EventHub();

@@ -48,11 +48,11 @@ export const variants: readonly Variant[] = [
     replace: 'return "us";',
   },
   {
-    name: "commits-nothing-first",
-    rule: "State that survives: accepted offers and counter limits are written before what they guard",
-    file: "mesgen.ts",
-    find: "      counterLimit: envelope.counter + this.#limits.counterLeap,\n      earlyFloor",
-    replace: "      counterLimit: 0,\n      earlyFloor",
+    name: "accepts-counters-again",
+    rule: "State that survives: on load a window starts at its saved limit, and what was read lies below that",
+    file: "peer-table.ts",
+    find: "record.counterLimit = window.next;",
+    replace: "record.counterLimit = 0;",
   },
 ];
 
