@@ -1,15 +1,20 @@
-/** A peer driven by hand or by a script: its folder, its node, and a lookup in a folder that the peers of one machine share. */
+/**
+ * A peer driven by hand or by a script: its folder and its node. Without a boot page it finds others in a folder that the
+ * peers of one machine share; with one, through metatrackers and relays, wherever they are.
+ */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { metatrackers } from "@egtp/metatracker";
 import { createNode, type EgtpNode, type PeerId, type ReceivedMessage } from "@egtp/node";
 import { folderLookup } from "@egtp/node/files";
 import { tcp } from "@egtp/node/tcp";
-import { verifyContactRecord } from "@egtp/wire";
+import { relayClient } from "@egtp/relay";
 import * as z from "zod/mini";
 import { type NamedPeer, parseAddress, parseNamedPeer, someText } from "./command-line.ts";
 import { DataFolder } from "./data-folder.ts";
 import { chatText, ping } from "./messages.ts";
 import { FilteredTransport } from "./transport-filter.ts";
+import { waysIn } from "./ways-in.ts";
 
 /** Where a peer lives and whom it knows: options that several commands have. */
 export const placeSpecs = {
@@ -21,6 +26,7 @@ export const placeSpecs = {
 export const chatSpecs = {
   ...placeSpecs,
   book: { type: "string" },
+  bootpage: { type: "string", multiple: true },
   listen: { type: "string" },
   peer: { type: "string", multiple: true },
 } as const;
@@ -39,6 +45,7 @@ export const placeSchema = z.object(place);
 export const chatSchema = z.object({
   ...place,
   book: z.optional(someText),
+  bootpage: z._default(z.array(someText), []),
   listen: z.optional(
     z.pipe(
       someText,
@@ -53,9 +60,11 @@ export type ChatOptions = z.infer<typeof chatSchema>;
 export const placeUsage = `  --name NAME          what it calls itself, and its folder (peer)
   --data DIR           where it keeps its identity and sessions (~/.egtp-demo/NAME)`;
 
-export const bookUsage = `  --book DIR           where the peers of one machine find each other (~/.egtp-demo/book)`;
+export const bookUsage = `  --book DIR           where the peers of one machine find each other (~/.egtp-demo/book)
+  --bootpage URL       find others, and be found, through the metatrackers and relays that it names. May be repeated`;
 
-export const listenUsage = `  --listen ADDRESS     host:port or port; 0.0.0.0:4000 lets the network in (127.0.0.1, any free port)`;
+export const listenUsage = `  --listen ADDRESS     host:port or port; 0.0.0.0:4000 lets the network in (127.0.0.1, any free port;
+                       with --bootpage: nothing, others come by way of a relay)`;
 
 const home = join(homedir(), ".egtp-demo");
 
@@ -100,13 +109,9 @@ export class ChatPeer {
     return this.#store;
   }
 
-  /** Where others can dial. */
+  /** How others can reach it. */
   get addresses(): string[] {
-    const record = this.#node.contactRecord;
-    const strategies = record === undefined ? [] : verifyContactRecord(record, Date.now()).strategies;
-    return strategies.flatMap((strategy) =>
-      strategy.kind === "tcp" ? [addressText(strategy.host, strategy.port)] : [],
-    );
+    return waysIn(this.#node.contactRecord);
   }
 
   /**
@@ -125,17 +130,19 @@ export class ChatPeer {
   }
 
   async #start(): Promise<void> {
-    const { book, listen, peer } = this.#options;
+    const { book, bootpage: bootPages, listen, peer } = this.#options;
+    const isAbroad = bootPages.length > 0;
     const { sessions, kind } = await this.#folder.openSessions();
     this.#store = kind;
     const { host, port } = listen ?? { host: "127.0.0.1", port: 0 };
-    const listens = listen !== undefined || this.#onText !== undefined;
+    const listens = listen !== undefined || (this.#onText !== undefined && !isAbroad);
     const medium = tcp({ port, listen: listens, ...(host !== undefined && { host }) });
     this.#node = await createNode({
       identity: await this.#folder.identity(),
       sessions,
       transports: [new FilteredTransport(medium, () => !this.#isMute)],
-      lookup: folderLookup(book ?? join(home, "book")),
+      lookup: isAbroad ? metatrackers({ bootPages }) : folderLookup(book ?? join(home, "book")),
+      parts: isAbroad ? [relayClient()] : [],
       allowPrivateAddresses: true, // a peer to play with, on one machine or at home
     });
     const onText = this.#onText;
@@ -148,10 +155,6 @@ export class ChatPeer {
   introduce(peer: PeerId, strategies: NamedPeer["strategies"]): void {
     if (strategies.length > 0) this.#node.introduce(peer, strategies);
   }
-}
-
-function addressText(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Text of strangers for a terminal: what would steer it is shown as a dot. */

@@ -1,13 +1,13 @@
 /**
  * What the stage manager of the demo and its two actors say to each other over the channel between parent and child.
- * Nothing of this passes between the actors: they have only EGTP, and the folder in which contact records lie.
+ * Nothing of this passes between the actors: they have only EGTP, and the URL of a boot page.
  */
 import type { NodeStats, PeerId } from "@egtp/node";
 
 /** From the parent. */
 export type Order =
   /** Comes alive. Answered by `ready`. */
-  | { readonly order: "start"; readonly folder: string; readonly book: string; readonly heals: boolean }
+  | { readonly order: "start"; readonly folder: string; readonly bootPage: string; readonly heals: boolean }
   /** Asks somebody something. Answered by `met`. */
   | { readonly order: "meet"; readonly peer: PeerId; readonly n: number }
   /** Begins to send. Answered by `streamed` when everything was handled. */
@@ -34,7 +34,8 @@ export type Report =
   | {
       readonly report: "ready";
       readonly peer: PeerId;
-      readonly address: string;
+      /** How others can reach it. */
+      readonly ways: string;
       readonly store: "lmdb" | "memory";
       /** Effects that an earlier run recorded. */
       readonly remembered: number;

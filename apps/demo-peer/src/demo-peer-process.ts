@@ -6,9 +6,10 @@
  * disk, and writes there what it did.
  */
 import { createNode, EgtpError, type EgtpNode, type MessageId } from "@egtp/node";
-import { folderLookup } from "@egtp/node/files";
 import { tcp } from "@egtp/node/tcp";
-import { decodeEnvelope, verifyContactRecord } from "@egtp/wire";
+import { metatrackers } from "@egtp/metatracker";
+import { relayClient } from "@egtp/relay";
+import { decodeEnvelope } from "@egtp/wire";
 import { DataFolder } from "./data-folder.ts";
 import { FileInParts, hashFile, makeFile } from "./demo-file.ts";
 import type { Figures, Order, Report } from "./demo-orders.ts";
@@ -16,6 +17,7 @@ import { DemoStream } from "./demo-stream.ts";
 import { EffectsLog } from "./effects-log.ts";
 import { fileEnd, filePart, note, ping } from "./messages.ts";
 import { FilteredTransport } from "./transport-filter.ts";
+import { waysIn } from "./ways-in.ts";
 
 /** Reports of progress that the parent gets: one for so many effects. */
 const progressEvery = 8;
@@ -64,12 +66,12 @@ class DemoPeer {
   #stream: DemoStream | undefined;
   #hasHandled = false;
 
-  static async start({ folder: path, book, heals }: Extract<Order, { order: "start" }>): Promise<DemoPeer> {
+  static async start({ folder: path, bootPage, heals }: Extract<Order, { order: "start" }>): Promise<DemoPeer> {
     const folder = await DataFolder.open(path);
     const { sessions, kind } = await folder.openSessions();
-    const medium = tcp({ host: "127.0.0.1", port: 0 });
+    const relay = relayClient();
     let heldBack = 0;
-    const withoutHealing = new FilteredTransport(medium, (envelope) => {
+    const withoutHealing = new FilteredTransport(relay.transport, (envelope) => {
       // All that a peer without a session can say travels in an offer: in 2004 this answer did not exist.
       if (decodeEnvelope(envelope).type !== "offer") return true;
       heldBack += 1;
@@ -78,8 +80,17 @@ class DemoPeer {
     const node = await createNode({
       identity: await folder.identity(),
       sessions,
-      transports: [heals ? medium : withoutHealing],
-      lookup: folderLookup(book),
+      transports: [tcp({ listen: false })],
+      lookup: metatrackers({ bootPages: [bootPage] }),
+      parts: [
+        heals
+          ? relay
+          : {
+              transport: withoutHealing,
+              start: (started, options, tell) => relay.start(started, options, tell),
+              stop: () => relay.stop(),
+            },
+      ],
       allowPrivateAddresses: true, // the whole demo takes place on loopback
       limits: { node: { maxRetryMs: 1_000 } }, // who watches a demo has less patience than a program
     });
@@ -90,7 +101,7 @@ class DemoPeer {
     report({
       report: "ready",
       peer: node.peerId,
-      address: addressIn(node.contactRecord),
+      ways: waysIn(node.contactRecord).join(", ") || "nobody",
       store: kind,
       remembered: peer.#log.countAtStart,
       at: now(),
@@ -181,9 +192,4 @@ class DemoPeer {
       stats: this.#node.stats(),
     };
   }
-}
-
-function addressIn(record: Uint8Array | undefined): string {
-  const [strategy] = record === undefined ? [] : verifyContactRecord(record, Date.now()).strategies;
-  return strategy?.kind === "tcp" ? `${strategy.host}:${strategy.port}` : "nowhere";
 }

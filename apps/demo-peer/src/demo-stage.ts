@@ -1,5 +1,6 @@
 /**
- * Where a run of the demo takes place: a temporary folder, two peers as processes, a timeline, an end by the clock.
+ * Where a run of the demo takes place: a temporary folder; a metatracker, a relay and two peers, each in a process of its
+ * own; a timeline. The peers accept no connections, and all that they are given is the URL of the boot page.
  *
  * Both stories, with healing and without, begin here in the same way and run to the moment after bob's return.
  */
@@ -10,6 +11,7 @@ import { DataFolder } from "./data-folder.ts";
 import { DemoActor } from "./demo-actor.ts";
 import { partCount } from "./demo-file.ts";
 import type { Report, ReportOf, StreamPlan } from "./demo-orders.ts";
+import { DemoServer, type LogLine } from "./demo-server.ts";
 import { DemoError } from "./errors.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { count, duration, megabytes, short, type Timeline } from "./timeline.ts";
@@ -39,6 +41,9 @@ export class DemoStage {
   #onProgress = (): void => {};
   readonly #script: string;
   readonly #actors = new Map<Name, DemoActor>();
+  readonly #servers: DemoServer[] = [];
+  #bootPage = "";
+  readonly #store: "lmdb" | "memory";
   /** What happens to sessions is told only after the loss. */
   #tellsSessions = false;
 
@@ -46,11 +51,22 @@ export class DemoStage {
     const folder = await mkdtemp(join(tmpdir(), "egtp-demo-")).catch((cause: unknown) => {
       throw new DemoError("EGTP_DEMO_DATA", `No folder can be made in ${tmpdir()}`, { cause });
     });
-    return new DemoStage(script, timeline, options, folder);
+    const store = await import("lmdb").then(
+      () => "lmdb" as const,
+      () => "memory" as const,
+    );
+    return new DemoStage(script, timeline, options, folder, store);
   }
 
-  private constructor(script: string, timeline: Timeline, options: DemoOptions, folder: string) {
+  private constructor(
+    script: string,
+    timeline: Timeline,
+    options: DemoOptions,
+    folder: string,
+    store: "lmdb" | "memory",
+  ) {
     this.#script = script;
+    this.#store = store;
     this.timeline = timeline;
     this.options = options;
     this.folder = folder;
@@ -70,16 +86,36 @@ export class DemoStage {
   async enter(name: Name, heals = true): Promise<ReportOf<"ready">> {
     const actor = new DemoActor(this.#script, name, (report) => this.#hear(name, report));
     this.#actors.set(name, actor);
-    const book = join(this.folder, "book");
-    return actor.ask({ order: "start", folder: join(this.folder, name), book, heals }, "ready");
+    return actor.ask({ order: "start", folder: join(this.folder, name), bootPage: this.#bootPage, heals }, "ready");
+  }
+
+  /** The servers, from nothing: keys, folders and ports of their own. */
+  async #openServers(): Promise<void> {
+    const { timeline } = this;
+    const metatracker = await this.#serve("metatracker", "@egtp/metatracker", ["--bootpage-port", "0"]);
+    this.#bootPage = String(metatracker.bootPage);
+    timeline.tell("demo", `a metatracker, where peers are looked up, runs; all that the others get is its boot page:`);
+    timeline.tell("demo", this.#bootPage);
+    const relay = await this.#serve("relay", "@egtp/relay", ["--boot-page", this.#bootPage]);
+    timeline.tell("demo", `a relay, which passes envelopes along and keeps mail, runs: ${short(String(relay.peer))}`);
+  }
+
+  async #serve(name: string, program: string, args: readonly string[]): Promise<LogLine> {
+    const place = ["--host", "127.0.0.1", "--port", "0", "--data", join(this.folder, name), "--store", this.#store];
+    // The whole demo takes place on loopback.
+    const server = new DemoServer(name, program, [...place, "--allow-private-addresses", ...args]);
+    this.#servers.push(server);
+    return server.line("listening");
   }
 
   /** The first act: both appear, find each other and talk. */
   async begin(): Promise<{ readonly alice: ReportOf<"ready">; readonly bob: ReportOf<"ready"> }> {
     const { timeline } = this;
+    await this.#openServers();
     const [alice, bob] = await Promise.all([this.enter("alice"), this.enter("bob")]);
-    for (const [name, { peer, address }] of [["alice", alice] as const, ["bob", bob] as const]) {
-      timeline.tell(name, `process ${this.actor(name).pid}, listens on ${address}, is ${peer}`);
+    for (const [name, { peer, ways }] of [["alice", alice] as const, ["bob", bob] as const]) {
+      timeline.tell(name, `process ${this.actor(name).pid}, is ${peer}`);
+      timeline.tell(name, `accepts no connections; found the relay by the boot page, and is reached by ${ways}`);
     }
     if (alice.store === "memory") {
       timeline.tell("demo", "lmdb does not load on this machine: sessions are kept in memory, which is as good here");
@@ -90,7 +126,7 @@ export class DemoStage {
     ]);
     timeline.tell(
       "alice",
-      `looks ${short(bob.peer)} up, dials, asks, and has an answer after ${duration(met[0].tookMs)}`,
+      `knows bob's ID alone: looks ${short(bob.peer)} up, asks, has an answer after ${duration(met[0].tookMs)}`,
     );
     timeline.tell("bob", `asks ${short(alice.peer)} in turn: answered after ${duration(met[1].tookMs)}`);
     return { alice, bob };
@@ -123,7 +159,7 @@ export class DemoStage {
     const bob = await this.enter("bob", this.options.heals);
     this.timeline.tell(
       "bob",
-      `is back: same ID, new process ${this.actor("bob").pid}, new address ${bob.address}, no session`,
+      `is back: same ID, new process ${this.actor("bob").pid}, no session, and mail is waiting for him at the relay`,
     );
     return bob;
   }
@@ -137,11 +173,12 @@ export class DemoStage {
   /** Lets the peers end by themselves. */
   async end(): Promise<void> {
     await Promise.all([...this.#actors.values()].map((actor) => actor.ask({ order: "stop" }, "stopped")));
+    await Promise.all(this.#servers.map((server) => server.stop()));
   }
 
   /** Ends what still runs. @param keep - Leave the folder. */
   async close(keep: boolean): Promise<void> {
-    await Promise.all([...this.#actors.values()].map((actor) => actor.kill()));
+    await Promise.all([...this.#actors.values(), ...this.#servers].map((each) => each.kill()));
     if (!keep) await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -157,7 +194,7 @@ export class DemoStage {
 }
 
 const sessionTexts: Readonly<Record<string, string>> = {
-  "bob unreadable": "gets an envelope of alice under a session that he has no more, and cannot read it",
+  "bob unreadable": "is handed an envelope of alice under a session that he has no more, and cannot read it",
   "alice restarted": "learns from his answer that bob started anew, and sends again what he has not handled",
   "bob established": "has a new session with alice",
 };

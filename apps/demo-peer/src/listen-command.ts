@@ -42,7 +42,7 @@ export async function listenCommand(args: readonly string[]): Promise<number> {
   try {
     const { addresses, store } = peer;
     if (json) console.log(JSON.stringify({ event: "listening", peer: peer.node.peerId, addresses, store }));
-    else console.error(`${peer.node.peerId} listens on ${addresses.join(", ")}. Ctrl-C ends it.`);
+    else console.error(`${peer.node.peerId} is reached by ${addresses.join(", ") || "nobody"}. Ctrl-C ends it.`);
     await Promise.race([enough, stop.stopped]);
     return exitCodes.ok;
   } finally {

@@ -20,7 +20,7 @@ ${placeUsage}
 ${bookUsage}
   --peer ID            whom; with @host:port where, else it is looked up
   --wait MS            keep trying for so long. Without it, a peer that is not there is not waited for,
-                       and an answer for ${defaultWaitMs} ms
+                       and an answer for ${defaultWaitMs} ms; with --bootpage, a relay keeps what it can
   --json               print one JSON object
 
 Exit codes: ${exitCodes.ok} delivered, ${exitCodes.failed} failed, ${exitCodes.usage} the command line is wrong,
@@ -35,19 +35,21 @@ export async function sendCommand(args: readonly string[]): Promise<number> {
     z.extend(chatSchema, { wait: z.optional(wholeNumber(1, 86_400_000)) }),
     { names: ["TEXT"] },
   );
-  const { json, name, wait } = options;
+  const { json, name, wait, bootpage } = options;
   const [target, another] = options.peer;
   if (target === undefined) throw new UsageError("--peer is missing.");
   if (another !== undefined) throw new UsageError("--peer: one at a time.");
   const stop = listenForStop();
   const peer = await ChatPeer.start(options);
+  // Mail that a relay keeps may wait longer than we do.
+  const timeoutMs = wait ?? (bootpage.length === 0 ? defaultWaitMs : undefined);
   try {
     const begun = performance.now();
     const outcome = await peer.node.send(
       target.peer,
       chatText,
       { text: words[0]!, name },
-      { timeoutMs: wait ?? defaultWaitMs, failFast: wait === undefined, signal: stop.signal },
+      { timeoutMs, failFast: wait === undefined, signal: stop.signal },
     );
     const tookMs = Math.round(performance.now() - begun);
     const reasons = outcome.state === "unreachable" ? { reasons: reasonsOf(outcome) } : {};

@@ -3,7 +3,7 @@
  *
  * To the node above, an envelope that is left out looks as if it had left.
  */
-import type { DialOptions, Link, LinkHandlers, Served, ServedIdentity, Transport } from "@egtp/node";
+import type { DialOptions, Link, LinkHandlers, Served, ServedIdentity, TakeMail, Transport } from "@egtp/node";
 import type { PeerId, Strategy } from "@egtp/wire";
 
 /** Whether an envelope may leave. The bytes are lent. */
@@ -26,8 +26,8 @@ export class FilteredTransport implements Transport {
     return this.#inner.refusals;
   }
 
-  serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served> {
-    return this.#inner.serve(identity, (link) => onLink(new FilteredLink(link, this.#passes)));
+  serve(identity: ServedIdentity, onLink: (link: Link) => void, onMail?: TakeMail): Promise<Served> {
+    return this.#inner.serve(identity, (link) => onLink(new FilteredLink(link, this.#passes)), onMail);
   }
 
   canDial(strategy: Strategy): boolean {
