@@ -47,8 +47,8 @@ export type Report =
   | { readonly report: "progress"; readonly effects: number }
   /** The first message that was handled in this run; told only by one that came back. */
   | { readonly report: "handled-first"; readonly at: number; readonly stats: NodeStats }
-  /** For the first time in this run: what the node said of a session. */
-  | { readonly report: "session"; readonly state: string }
+  /** For the first time in this run: what the node said of a session with that peer. */
+  | { readonly report: "session"; readonly peer: PeerId; readonly state: string }
   | { readonly report: "streamed"; readonly sent: Sent; readonly at: number; readonly firstMs: number }
   | { readonly report: "figures"; readonly figures: Figures }
   | { readonly report: "stopped" }

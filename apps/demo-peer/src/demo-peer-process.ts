@@ -173,13 +173,13 @@ class DemoPeer {
     if (this.#log.count % progressEvery === 0) report({ report: "progress", effects: this.#log.count });
   }
 
-  /** The first of each kind is news, the others are not. */
+  /** The first of each kind and peer is news, the others are not. */
   async #tellSessions(): Promise<void> {
     const told = new Set<string>();
     for await (const event of this.#node.events({ kinds: ["session"] })) {
-      if (event.kind !== "session" || told.has(event.state)) continue;
-      told.add(event.state);
-      report({ report: "session", state: event.state });
+      if (event.kind !== "session" || told.has(`${event.peer} ${event.state}`)) continue;
+      told.add(`${event.peer} ${event.state}`);
+      report({ report: "session", peer: event.peer, state: event.state });
     }
   }
 

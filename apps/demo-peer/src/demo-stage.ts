@@ -7,6 +7,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { PeerId } from "@egtp/node";
 import { DataFolder } from "./data-folder.ts";
 import { DemoActor } from "./demo-actor.ts";
 import { partCount } from "./demo-file.ts";
@@ -43,6 +44,8 @@ export class DemoStage {
   readonly #actors = new Map<Name, DemoActor>();
   readonly #servers: DemoServer[] = [];
   #bootPage = "";
+  /** The two peers; they have sessions with the servers as well. */
+  readonly #ids = new Set<PeerId>();
   readonly #store: "lmdb" | "memory";
   /** What happens to sessions is told only after the loss. */
   #tellsSessions = false;
@@ -113,6 +116,7 @@ export class DemoStage {
     const { timeline } = this;
     await this.#openServers();
     const [alice, bob] = await Promise.all([this.enter("alice"), this.enter("bob")]);
+    this.#ids.add(alice.peer).add(bob.peer);
     for (const [name, { peer, ways }] of [["alice", alice] as const, ["bob", bob] as const]) {
       timeline.tell(name, `process ${this.actor(name).pid}, is ${peer}`);
       timeline.tell(name, `accepts no connections; found the relay by the boot page, and is reached by ${ways}`);
@@ -186,7 +190,7 @@ export class DemoStage {
     if (report.report === "progress" && name === "bob") {
       this.#progress = report.effects;
       this.#onProgress();
-    } else if (report.report === "session" && this.#tellsSessions) {
+    } else if (report.report === "session" && this.#tellsSessions && this.#ids.has(report.peer)) {
       const text = sessionTexts[`${name} ${report.state}`];
       if (text !== undefined) this.timeline.tell(name, text);
     }

@@ -49,7 +49,8 @@ export class DemoStream {
    */
   async run(path: string): Promise<void> {
     const { notes, pings, fileBytes, overMs, timeoutMs } = this.#plan;
-    const options: SendOptions = { failFast: false, timeoutMs, prompt: false };
+    // That a relay keeps a message is not enough here: it must have been handled.
+    const options: SendOptions = { failFast: false, timeoutMs, softTimeoutMs: timeoutMs, prompt: false };
     const parts = partCount(fileBytes);
     const file = parts > 0 ? new FileInParts(path, "read") : undefined;
     const outcomes: Promise<void>[] = [];
