@@ -61,7 +61,8 @@ export const placeUsage = `  --name NAME          what it calls itself, and its 
   --data DIR           where it keeps its identity and sessions (~/.egtp-demo/NAME)`;
 
 export const bookUsage = `  --book DIR           where the peers of one machine find each other (~/.egtp-demo/book)
-  --bootpage URL       find others, and be found, through the metatrackers and relays that it names. May be repeated`;
+  --bootpage URL       find others, and be found, through the metatrackers and relays that it names;
+                       may be repeated`;
 
 export const listenUsage = `  --listen ADDRESS     host:port or port; 0.0.0.0:4000 lets the network in (127.0.0.1, any free port;
                        with --bootpage: nothing, others come by way of a relay)`;

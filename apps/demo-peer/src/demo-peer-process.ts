@@ -5,9 +5,10 @@
  * It is written as an application would be that wants every effect once: each handler looks its message ID up in a log on
  * disk, and writes there what it did.
  */
+
+import { metatrackers } from "@egtp/metatracker";
 import { createNode, EgtpError, type EgtpNode, type MessageId } from "@egtp/node";
 import { tcp } from "@egtp/node/tcp";
-import { metatrackers } from "@egtp/metatracker";
 import { relayClient } from "@egtp/relay";
 import { decodeEnvelope } from "@egtp/wire";
 import { DataFolder } from "./data-folder.ts";

@@ -13,8 +13,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe.concurrent("demo", { timeout: 60_000 }, () => {
-  const small = ["--messages", "400", "--megabytes", "4", "--seconds", "2"];
+// Five processes each, and all at once: a busy machine needs its time.
+describe.concurrent("demo", { timeout: 120_000 }, () => {
+  const small = ["--messages", "400", "--megabytes", "4", "--seconds", "2", "--timeout", "110"];
 
   test("a peer that is killed and loses its sessions loses no message, and every effect happens once", async () => {
     const { code, stdout, stderr } = await run("demo", "--json", "--seed", "7", ...small);
@@ -66,7 +67,7 @@ describe.concurrent("demo", { timeout: 60_000 }, () => {
   });
 });
 
-describe.concurrent("peers by hand", { timeout: 60_000 }, () => {
+describe.concurrent("peers by hand", { timeout: 120_000 }, () => {
   const placeOf = (name: string): string[] => ["--data", join(folder, name), "--book", join(folder, `${name[0]}-book`)];
 
   test("id, send and listen find each other by ID", async () => {
