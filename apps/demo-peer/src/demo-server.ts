@@ -86,7 +86,8 @@ export class DemoServer {
   }
 
   #lastWords(): string {
-    return String(this.#lines.at(-1)?.message ?? "it said nothing");
+    const message = this.#lines.at(-1)?.message;
+    return typeof message === "string" ? message : "it said nothing";
   }
 
   #fail(message: string, cause?: unknown): void {
