@@ -263,6 +263,16 @@ export function describeTransport(name: string, createFixture: () => TransportFi
         await until(async () => !(await Promise.race([entered, world.isRefused(world.dial(host, alice))])));
       });
 
+      inWorld("do not count whoever was turned away", async (world) => {
+        const host = await world.host([alice], { maxLinks: 1, maxUnauthenticatedPerSource: 1 });
+        const dialer = world.transport({ listen: false });
+        const stray = await world.dialFrom(dialer, host, carol);
+        expect(endedByPeer(await stray.ended)).toBe(true);
+        await world.dialFrom(dialer, host, alice);
+        await host.linkOf(alice);
+        expect(host.transport.refusals.full).toBe(0);
+      });
+
       inWorld("count links from one source", async (world) => {
         const host = await world.host([alice], { maxLinksPerSource: 1 });
         const dialer = world.transport({ listen: false });

@@ -131,10 +131,11 @@ describe("a websocket dialer in a browser", () => {
   });
 
   it("looks at the buffer when something arrives, too, as timers are slow in a page that nobody sees", async () => {
-    const { link, socket, user } = await dialled({ highWaterBytes: 300_000, lowWaterBytes: 300_000 });
+    const { link, socket, user } = await dialled({ highWaterBytes: 400_000, lowWaterBytes: 100_000 });
     link.authenticated();
     while (link.send(new Uint8Array(50_000)));
     await settle();
+    expect(user.drains).toBe(0);
     socket.bufferedAmount = 0;
     socket.onmessage?.({ data: Uint8Array.of(0, 0, 0, 1, 9).buffer });
     expect(user.drains).toBe(1);

@@ -31,15 +31,17 @@ const envelope = (...bytes: number[]): Buffer => Buffer.from([0, 0, 0, bytes.len
 
 describe("a websocket listener", () => {
   it("ends a connection that says nothing", async () => {
-    const host = await serve({ limits: { unauthenticatedMs: 20 } });
-    expect(await textUntilEnd(await rawDial(host))).toBe("");
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    const host = await serve({ limits: { unauthenticatedMs: 20, maxUnauthenticatedPerSource: 1 } });
+    for (const count of [1, 2]) {
+      expect(await textUntilEnd(await rawDial(host))).toBe("");
+      await expect.poll(() => host.transport.refusals).toMatchObject({ "no-tag": count, "source-full": 0 });
+    }
   });
 
   it("ends a connection that does not come through with TLS", async () => {
     const host = await serve({ tls: certificate, limits: { unauthenticatedMs: 20 } });
     expect(await textUntilEnd(await rawDial(host))).toBe("");
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
   });
 
   it("ends a request that never becomes whole", async () => {
@@ -47,7 +49,7 @@ describe("a websocket listener", () => {
     const socket = await rawDial(host);
     socket.write("GET / HTTP/1.1\r\nHost: example.com\r\nX: ");
     expect(await textUntilEnd(socket)).toBe("");
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
   });
 
   it("ends a WebSocket that does not name its target in time", async () => {
@@ -60,7 +62,7 @@ describe("a websocket listener", () => {
     const text = await ended;
     expect(text.length).toBeLessThanOrEqual(2); // a closing frame without a word
     expect(host.links.length).toBe(0);
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
   });
 
   it("answers other requests as any WebSocket server does", async () => {
@@ -70,6 +72,17 @@ describe("a websocket listener", () => {
     expect(response.headers.get("upgrade")).toBe("websocket");
     expect(await response.text()).toBe("Upgrade Required\n");
     await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
+  });
+
+  it("answers so over TLS too, and keeps nothing of it", async () => {
+    const host = await serve({ tls: certificate, limits: { maxLinks: 1 } });
+    for (const count of [1, 2]) {
+      const request = https.get(`https://127.0.0.1:${host.port}/`, { ca: certificate.cert });
+      const [response] = (await once(request, "response")) as [http.IncomingMessage];
+      expect(response.statusCode).toBe(426);
+      response.resume();
+      await expect.poll(() => host.transport.refusals).toMatchObject({ "no-tag": count, full: 0 });
+    }
   });
 
   it("answers a request to upgrade elsewhere with 404, and one that is none with 400", async () => {
@@ -85,12 +98,22 @@ describe("a websocket listener", () => {
     await host.user(0);
   });
 
+  it("grants neither subprotocols nor extensions, and asks for no Origin", async () => {
+    const host = await serve();
+    const socket = await rawDial(host);
+    const wishes = "Origin: https://a.example\r\nSec-WebSocket-Protocol: egtp, chat\r\nCookie: a=b\r\n";
+    socket.write(upgradeRequest("/", `${wishes}Sec-WebSocket-Extensions: permessage-deflate\r\n`));
+    const [answer] = await once(socket, "data");
+    expect(String(answer)).toMatch(/^HTTP\/1.1 101 /);
+    expect(String(answer)).not.toMatch(/sec-websocket-(protocol|extensions)/i);
+  });
+
   it("ends a connection that does not speak HTTP", async () => {
     const host = await serve();
     const socket = await rawDial(host);
     socket.write(Buffer.concat([tagFor(alice), envelope(1)]));
     expect(await textUntilEnd(socket)).toMatch(/^HTTP\/1.1 400 /);
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
   });
 
   it("takes the stream in messages cut anyhow", async () => {
@@ -162,7 +185,7 @@ describe("a websocket listener", () => {
     const socket = await upgraded(host);
     socket.write(bytes);
     await textUntilEnd(socket);
-    expect(host.transport.refusals["no-tag"]).toBe(1);
+    await expect.poll(() => host.transport.refusals["no-tag"]).toBe(1);
     expect(host.links.length).toBe(0);
   });
 
@@ -309,9 +332,11 @@ describe("a websocket listener", () => {
   it("ends a silent connection of its proxy too", async () => {
     const host = await serve({ trustProxy: true, limits: { unauthenticatedMs: 20 } });
     await textUntilEnd(await rawDial(host));
-    const stopped = await serve({ trustProxy: true });
+    const stopped = await serve({ trustProxy: true, limits: { maxLinks: 1 } });
     const socket = await rawDial(stopped);
     const ended = textUntilEnd(socket);
+    expect(await textUntilEnd(await rawDial(stopped))).toBe("");
+    expect(stopped.transport.refusals.full).toBe(1);
     await stopped.served.stop();
     expect(await ended).toBe("");
   });
@@ -343,6 +368,24 @@ describe("a websocket listener within a server that is there already", () => {
     await tagless;
     expect(server.listenerCount("upgrade")).toBe(0);
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("healthy");
+  });
+
+  it("has let go of every connection when it has stopped", async () => {
+    const server = http.createServer(healthy);
+    await listening(server);
+    const host = await serve({ server });
+    const open = new Set<net.Socket>();
+    server.on("connection", (socket) => {
+      open.add(socket);
+      socket.once("close", () => open.delete(socket));
+    });
+    await upgraded(host);
+    const link = await dialer().dial(host.served.strategies[0]!, alice, { signal });
+    link.send(Uint8Array.of(1));
+    await host.user(0);
+    expect(open.size).toBe(2);
+    await host.served.stop();
+    expect(open.size).toBe(0);
   });
 
   it("shares it with others that take WebSockets", async () => {

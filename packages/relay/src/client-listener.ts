@@ -87,7 +87,8 @@ export class Listener {
       counted: () => this.#registrations.keys(),
       tell: (relay, news) => this.#heed(relay, news),
     });
-    if (relays !== undefined) this.#candidates = relays.filter((relay) => relay !== node.peerId);
+    // Mail may wait at any of them: which ones took it for an earlier run is not known. What is too many is left in time.
+    for (const relay of relays ?? []) this.#add(relay, true);
     await new Promise<void>((resolve) => {
       const cancelTimer = setTimer(resolve, limits.startMs);
       this.#onSettled = () => {
@@ -210,7 +211,9 @@ export class Listener {
     if (relays !== undefined) return Infinity;
     if (missing <= 0) this.#discoverPauseMs = limits.minDiscoverMs;
     const at = this.#discoveredAt + (missing > 0 ? this.#discoverPauseMs : limits.discoverMs);
-    if (now < at || this.#isDiscovering) return at;
+    // When it is over this is called again.
+    if (this.#isDiscovering) return Infinity;
+    if (now < at) return at;
     this.#discoverPauseMs = Math.min(2 * this.#discoverPauseMs, limits.maxRetryMs);
     void this.#discover();
     return now + limits.discoverMs;

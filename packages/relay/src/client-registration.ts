@@ -237,7 +237,8 @@ export class Registration {
    * @throws {@link RelayError} when it is not to be understood, or it is not for the relay to push to us.
    */
   takeMail(body: Uint8Array): void {
-    if (this.#isStopped || (this.state !== "live" && this.state !== "registering")) {
+    // One that was lost is ours still: what it pushed before may come late, and must come in order.
+    if (this.#isStopped || this.state === "superseded" || this.state === "refused") {
       throw new RelayError("EGTP_RELAY_NOT_OURS", `${this.relay} handed over mail, and we are not registered there`);
     }
     this.intake.take(decodeMail(body));

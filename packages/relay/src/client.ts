@@ -18,7 +18,7 @@ import { RelayTransport } from "./client-transport.ts";
 export interface RelayClientOptions {
   /** The relays that are to keep our mail, at most 8. Default: those of our last contact record, and discovered ones. */
   readonly relays?: readonly PeerId[];
-  /** How many of them are to do so at a time. Default 2; with 0 the node only sends by relays, and no mail is kept for it. */
+  /** How many of them are to do so at a time, and be named in our contact record; others are left after a while. Default 2; with 0 the node only sends by relays, and no mail is kept for it. */
   readonly count?: number;
   readonly limits?: Partial<RelayClientLimits>;
 }

@@ -130,6 +130,60 @@ describe("at the start", () => {
   });
 });
 
+test("a directory that takes its time is waited for, and nothing is done over and over meanwhile", async () => {
+  const [relay] = (await relaysNamed("one")) as [RelayNode];
+  const alice = await world.peer("alice");
+  await world.kill(alice);
+  await world.kill(relay);
+  let timers = 0;
+  const { time } = world;
+  const discover = (): Promise<Uint8Array[]> => new Promise((resolve) => time.setTimer(() => resolve([]), 8_000));
+  const joining = world.peer("alice", {
+    identity: again(alice),
+    lookup: { kind: "slow", lookUp: (peer) => world.lookup.lookUp(peer), discover },
+    schedule: {
+      now: () => time.now(),
+      defer: (task) => time.defer(task),
+      setTimer: (task, delayMs) => {
+        if (++timers > 1_000) throw new Error("Timers without end");
+        return time.setTimer(task, delayMs);
+      },
+    },
+  });
+  await joining;
+  await time.pass(minuteMs);
+  expect(timers).toBeLessThan(300);
+});
+
+test("mail is found at whichever of the named relays an earlier run was registered with", async () => {
+  const relays = await relaysNamed("one", "two", "three");
+  const relayed = { relays: relays.map(({ node }) => node.peerId), count: 1 };
+  for (const name of ["one", "two"]) world.network.block("alice", name);
+  const alice = await world.peer("alice", { relayed });
+  await world.time.run(() => live(alice).length === 1);
+  await world.time.pass(100);
+  const bob = await world.peer("bob");
+  await world.kill(alice);
+  expect(await world.time.of(bob.node.send(alice.node.peerId, note, body))).toMatchObject({ state: "stored" });
+  const back = await world.peer("alice", { identity: again(alice), relayed });
+  const heard = listen(back);
+  await world.time.run(() => heard.length === 1, minuteMs);
+});
+
+test("mail of a relay that seems lost is taken in: it may have been on its way, and what comes later must not overtake it", async () => {
+  const [relay] = (await relaysNamed("one")) as [RelayNode];
+  const relayed = { relays: [relay.node.peerId] };
+  const alice = await world.peer("alice", { relayed });
+  const bob = await world.peer("bob");
+  const heard = listen(alice);
+  await world.time.pass(15_000);
+  relay.relay.delay = ({ type, from }) =>
+    type === "relay/register" && from === alice.node.peerId ? new Promise(() => {}) : undefined;
+  await world.time.run(() => live(alice).length === 0, 5 * minuteMs);
+  expect(await world.time.of(bob.node.send(alice.node.peerId, note, body))).toEqual({ state: "delivered" });
+  expect(heard).toEqual([1]);
+});
+
 describe("a relay that is lost", () => {
   test("is named no longer, and another takes its place", async () => {
     const relays = await relaysNamed("one", "two", "three");

@@ -138,7 +138,12 @@ class Gate {
   #onEmpty = (): void => {};
 
   constructor(options: WebSocketOptions, { Server, reception, limits }: WsListenerParts) {
-    this.#server = new Server({ ...wsOptions(limits), noServer: true, clientTracking: false });
+    this.#server = new Server({
+      ...wsOptions(limits),
+      noServer: true,
+      clientTracking: false,
+      handleProtocols: () => false,
+    });
     this.#reception = reception;
     this.#path = options.path ?? "/";
     this.#trustsProxy = options.trustProxy === true;

@@ -79,6 +79,8 @@ const systemSeams: MailboxSeams = {
 const numbersAhead = 65_536;
 /** A mailbox whose record was lost may have given out so many numbers above those of its mails. */
 const numbersPerhapsGiven = 2 ** 31;
+/** Records that leave the file in one transaction: an even number, for a mail has two. */
+const leavingTogether = 1_024;
 /** The last contact in the file is so old at most. */
 const contactStepMs: Millis = 60 * 60 * 1_000;
 
@@ -293,9 +295,14 @@ export class LmdbMailboxStore implements MailboxStore {
     );
   }
 
-  /** Lets what is to leave the file leave it. Nobody waits for it. */
+  /** Lets what is to leave the file leave it, in pieces. Nobody waits for it. */
   #forget(): void {
-    if (this.#leaving.length > 0) void this.#write([]).catch(() => {});
+    const leaving = this.#leaving;
+    if (leaving.length === 0) return;
+    for (let from = 0; from < leaving.length; from += leavingTogether) {
+      this.#leaving = leaving.slice(from, from + leavingTogether);
+      this.#write([]).catch(() => {});
+    }
   }
 
   /** More numbers may be given out once this resolves. */

@@ -44,14 +44,34 @@ export class DiskRoom {
    * @throws The system's error, such as `ENOSPC`; LMDB's content is as it was.
    */
   reserve(batch: readonly StoreEntry[]): void {
+    const wanted = this.want(batch);
+    if (wanted > this.#size) this.has(lengthen(this.#file, this.#size, wanted));
+  }
+
+  /**
+   * How long the file must be before the batch is written.
+   *
+   * @returns Its length as it is, when that will do. Else whoever writes lengthens it and tells with {@link has}.
+   */
+  want(batch: readonly StoreEntry[]): number {
     this.#known ??= this.#refreshed();
     let need = this.#needOf(batch, this.#known);
     if (this.#usedBytes + need > this.#size) {
       this.#known = this.#refreshed();
       need = this.#needOf(batch, this.#known);
-      if (this.#usedBytes + need > this.#size) this.#grow(this.#usedBytes + need + stepBytes);
     }
     this.#usedBytes += need;
+    return this.#usedBytes > this.#size ? this.#usedBytes + stepBytes : this.#size;
+  }
+
+  /** The file is so long now. */
+  has(size: number): void {
+    this.#size = size;
+  }
+
+  /** Its length as far as is known. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Waits until the whole file is on the disk. */
@@ -79,18 +99,21 @@ export class DiskRoom {
     const freeListPages = Math.ceil((8 * changedPages) / pageSize);
     return (sparePages + changedPages + freeListPages + Math.ceil((4 * bytes) / pageSize)) * pageSize;
   }
+}
 
-  #grow(neededBytes: number): void {
-    const before = this.#size;
-    const zeros = new Uint8Array(stepBytes);
-    try {
-      while (this.#size < neededBytes) {
-        this.#size += writeSync(this.#file, zeros, 0, stepBytes - (this.#size % stepBytes), this.#size);
-      }
-    } catch (error) {
-      this.#size = before;
-      ftruncateSync(this.#file, before); // leave the last of the disk to others
-      throw error;
-    }
+/**
+ * Lengthens a file with zeros, or leaves it as it was.
+ *
+ * @returns Its new length, at least what was asked for.
+ */
+function lengthen(file: number, before: number, wanted: number): number {
+  const zeros = new Uint8Array(stepBytes);
+  let size = before;
+  try {
+    while (size < wanted) size += writeSync(file, zeros, 0, stepBytes - (size % stepBytes), size);
+  } catch (error) {
+    ftruncateSync(file, before); // leave the last of the disk to others
+    throw error;
   }
+  return size;
 }

@@ -134,7 +134,7 @@ export class LmdbFile {
     if (opened.options.noSync) return;
     this.#thread = new WriteThread(opened.options, {
       checksum: plan.checksum,
-      reserve: (batch) => opened.room.reserve(batch),
+      room: opened.room,
       // What is read from now on sees what was written.
       written: () => opened.database.resetReadTxn(),
       errorOf: (cause) => unwritable(folder, cause),
