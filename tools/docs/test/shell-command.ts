@@ -26,10 +26,14 @@ const installable = new Set(
 
 /** Where to look for the options of a script: they stand in the sources, at the latest in what `--help` prints. */
 const sourcesOf: Readonly<Record<string, RegExp>> = {
+  "egtp-demo-peer": /^apps\/demo-peer\/src\//,
+  "egtp-metatracker": /^packages\/metatracker\/src\/nodejs\//,
   demo: /^apps\/demo-peer\/src\//,
   sim: /^tools\/simulator\/src\//,
   bench: /^bench\/(?:run|lib\/.*)\.mjs$/,
 };
+/** The programs of our packages: their first word may be a subcommand. */
+const programs = Object.keys(sourcesOf).filter((name) => name.startsWith("egtp-"));
 const tools = ["cd", "git", "ls", "cat", "rm", "mkdir", "chmod", "cp"];
 const pnpmOwn = ["install", "exec"];
 
@@ -60,13 +64,12 @@ export function faultOf(command: string): string | undefined {
       return faultOfScript(args);
     case "npm":
       return faultOfNpm(args);
-    case "egtp-demo-peer":
-      return faultOfOptions("demo", args, true);
     case "node":
       return faultOfNode(args);
     case "bash":
       return existsSync(join(root, args[0] ?? "")) ? undefined : `there is no ${args[0]}`;
   }
+  if (programs.includes(program)) return faultOfOptions(program, args);
   return tools.includes(program) ? undefined : `"${program}" is no command that this test knows`;
 }
 
@@ -80,7 +83,7 @@ export function scriptBehind(command: string): string {
 
 function faultOfNpx(args: readonly string[]): string | undefined {
   const [name = "", ...rest] = args.filter((arg) => arg !== "-y");
-  if (name === "egtp-demo-peer") return faultOfOptions("demo", rest, true);
+  if (programs.includes(name)) return faultOfOptions(name, rest);
   const isPinned = name === manifest.packageManager?.split("+")[0];
   return name === "pnpm" || isPinned ? faultOfScript(rest) : `npx runs ${manifest.packageManager?.split("+")[0]} here`;
 }
@@ -89,7 +92,7 @@ function faultOfScript(args: readonly string[]): string | undefined {
   const [script = "", ...rest] = args.filter((arg) => arg !== "run");
   if (pnpmOwn.includes(script)) return undefined;
   if (manifest.scripts?.[script] === undefined) return `there is no script "${script}"`;
-  return faultOfOptions(script, rest, false);
+  return faultOfOptions(script, rest);
 }
 
 function faultOfNpm(args: readonly string[]): string | undefined {
@@ -102,21 +105,20 @@ function faultOfNpm(args: readonly string[]): string | undefined {
 
 function faultOfNode(args: readonly string[]): string | undefined {
   const [path = "", ...rest] = args.filter((arg, index) => !arg.startsWith("-") && args[index - 1] !== "--import");
-  if (/^apps\/demo-peer\/(dist|src)\/main\.[jt]s$/.test(path)) return faultOfOptions("demo", rest, true);
+  if (/^apps\/demo-peer\/(dist|src)\/main\.[jt]s$/.test(path)) return faultOfOptions("egtp-demo-peer", rest);
   const source = path.replace("/dist/", "/src/").replace(/\.js$/, ".ts");
   // What the reader writes while reading has no folder.
   return !path.includes("/") || existsSync(join(root, source)) ? undefined : `there is no ${source}`;
 }
 
-/** @param hasCommands - The first word is a command of the demo. */
-function faultOfOptions(script: string, args: readonly string[], hasCommands: boolean): string | undefined {
+function faultOfOptions(script: string, args: readonly string[]): string | undefined {
   const pattern = sourcesOf[script];
   const options = args.filter((arg) => /^--\w/.test(arg));
   if (pattern === undefined) return options.length === 0 ? undefined : `the options of "${script}" are not known`;
   const text = readAll(pattern);
-  const [command = ""] = args;
-  if (hasCommands && !command.startsWith("-") && !text.includes(`Usage: egtp-demo-peer ${command} `)) {
-    return `the demo has no command "${command}"`;
+  const [command = "-"] = args;
+  if (programs.includes(script) && !command.startsWith("-") && !text.includes(`Usage: ${script} ${command} `)) {
+    return `${script} has no command "${command}"`;
   }
   const unknown = options.find((option) => !new RegExp(`${option.replace(/=.*$/, "")}\\b`).test(text));
   return unknown === undefined ? undefined : `"${script}" has no option ${unknown}`;
