@@ -16,7 +16,7 @@ function importsOf(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-test.each(["index.ts", "server.ts", "conformance.ts"])("%s", (entry) => {
+test.each(["index.ts", "server.ts"])("%s", (entry) => {
   const imports = [...importsOf(join(source, entry))];
   expect(imports.length).toBeGreaterThan(3);
   expect(imports.filter((name) => name.startsWith("node:") || name.includes("/nodejs/"))).toEqual([]);
