@@ -170,6 +170,31 @@ describe("looking up", () => {
     expect(await lookUp(alice, bob.node.peerId)).toEqual(record);
   });
 
+  test("two that say quickly that they know nobody leave a moment to the third", async () => {
+    const { directory, all } = await metatrackersOf(3);
+    const bob = await world.join("bob", { directory });
+    const alice = await world.join("alice", { directory });
+    const record = bob.node.contactRecord!;
+    const soon = () => new Promise<Uint8Array>((resolve) => void world.time.setTimer(() => resolve(record), 300));
+    await replace(all[0]!, { lookUp: () => undefined });
+    await replace(all[1]!, { lookUp: soon });
+    await replace(all[2]!, { lookUp: () => undefined });
+    expect(await lookUp(alice, bob.node.peerId)).toEqual(record);
+  });
+
+  test("for our own record, the third is awaited though two have one", async () => {
+    const { directory, all } = await metatrackersOf(3);
+    const identity = createIdentity();
+    const older = world.record(identity, { seq: 1 });
+    const newer = world.record(identity, { seq: 2 ** 50 });
+    const soon = () => new Promise<Uint8Array>((resolve) => void world.time.setTimer(() => resolve(newer), 300));
+    await replace(all[0]!, { lookUp: () => older });
+    await replace(all[1]!, { lookUp: soon });
+    await replace(all[2]!, { lookUp: () => older });
+    const bob = await world.join("bob", { directory, identity });
+    expect(bob.events).toContainEqual(expect.objectContaining({ kind: "published", seq: 2 ** 50 + 1 }));
+  });
+
   test("when none answers, each says why, and boot pages are loaded anew", async () => {
     const { directory, all } = await metatrackersOf(3);
     const alice = await world.join("alice", { directory });
@@ -473,31 +498,51 @@ describe("publishing", () => {
     for (const { server } of all) expect(server.counts.refused.invalid).toBe(0);
   });
 
-  test("one that claims to know a newer record of ours without having it is passed over", async () => {
+  test("a goodbye is not brought again and again", async () => {
+    const { directory, all } = await metatrackersOf(3);
+    const bob = await world.join("bob", { directory });
+    const goodbye = world.record(bob.identity, { seq: 2 ** 50, gone: true });
+    expect(await world.time.of(bob.lookup.publish!(goodbye, { signal }))).toBeUndefined();
+    const before = all.map(({ server }) => ({ ...server.counts }));
+    await world.time.pass(10 * minuteMs);
+    expect(all.map(({ server }) => ({ ...server.counts }))).toEqual(before);
+  });
+
+  test.each([
+    ["another peer's", () => world.record(createIdentity(), { seq: 2 ** 50 })],
+    ["an older one", (own: Identity) => world.record(own, { seq: 1 })],
+    ["garbage", () => new Uint8Array(9)],
+  ])("one that claims to keep a newer record of ours, and shows %s, is passed over", async (_, lie) => {
     const { directory, all } = await metatrackersOf(3);
     const [victim] = all;
+    const identity = createIdentity();
     await world.crash(victim!.name, victim!.node);
-    const stranger = createIdentity();
-    let lies = 0;
     const part: NodePart = {
       start: async (node) => {
-        const lie = () => {
-          lies += 1;
-          const record = [world.record(stranger, { seq: 2 ** 50 }), new Uint8Array(9)][lies % 2]!;
-          return { state: "older", record } as const;
-        };
-        node.handle(helloRequest, lie);
+        node.handle(helloRequest, () => ({ state: "older", record: lie(identity) }) as const);
         node.handle(lookUpRequest, () => undefined);
       },
       stop: async () => {},
     };
     await world.node(victim!.name, { identity: victim!.identity, parts: [part] });
-    const bob = await world.join("bob", { directory });
-    expect(bob.events).toContainEqual(expect.objectContaining({ kind: "published", error: undefined }));
+    const bob = await world.join("bob", { directory, identity });
+    expect(bob.events.filter(({ kind }) => kind === "published")).toEqual([
+      expect.objectContaining({ kind: "published", error: undefined }),
+    ]);
     const blamed = bob.said.filter((event) => event.kind === "metatracker");
-    expect(blamed.length).toBeGreaterThan(0);
-    for (const event of blamed)
-      expect(event).toMatchObject({ peer: victim!.node.peerId, error: { code: "EGTP_METATRACKER_BAD_ANSWER" } });
+    const error = expect.objectContaining({ code: "EGTP_METATRACKER_BAD_ANSWER" });
+    expect(blamed).toEqual([expect.objectContaining({ peer: victim!.node.peerId, error })]);
+  });
+
+  test("a metatracker that appears on the boot page gets the records that belong there", async () => {
+    const { directory, all } = await metatrackersOf(1);
+    const bob = await world.join("bob", { directory });
+    const second = await world.metatracker("meta-2");
+    const records = [all[0]!, second].map(({ node }) => node.contactRecord!);
+    world.publish(url, publisher, records, { seq: 2 });
+    await world.time.run(() => bob.lookup.known.length === 2, 2 * 60 * minuteMs);
+    await world.time.pass(1_500);
+    expect(second.server.size.records).toBe(1);
   });
 });
 
@@ -517,6 +562,8 @@ describe("discovering", () => {
     const alice = await world.join("alice", { directory });
     expect((await world.time.of(alice.node.discover("relay"))).toSorted()).toEqual(relays.toSorted());
     expect(await world.time.of(alice.node.discover("relay", { max: 2 }))).toHaveLength(2);
+    const raw = await world.time.of(alice.lookup.discover!("relay", { max: 16, signal }));
+    expect(raw).toHaveLength(5); // each once, though three metatrackers know each
     expect(await world.time.of(alice.node.discover("nothing like it"))).toEqual([]);
     const metatrackers = await world.time.of(alice.node.discover("metatracker"));
     expect(metatrackers.toSorted()).toEqual(alice.lookup.known.toSorted());
