@@ -45,8 +45,7 @@ export class NodeLink implements Asker {
   readonly responses: Uint8Array[] = [];
   /** It counts as silent from then on, unless something authentic comes; `Infinity` when nothing is awaited. */
   silentAt: Millis = Infinity;
-  /** Of a link through a relay: envelopes whose fate is not known. Bounded by what the link lets be under way. */
-  readonly flights = new Map<Uint8Array, Flight | undefined>();
+  #flights: Map<Uint8Array, Flight | undefined> | undefined;
   /** Why the relay refused the last one. */
   refusal: StrategyFailure | undefined;
   /** Whoever waits for the verdict. */
@@ -68,6 +67,12 @@ export class NodeLink implements Asker {
 
   get isAuthenticated(): boolean {
     return this.isAnswered;
+  }
+
+  /** Of a link through a relay: envelopes whose fate is not known. Bounded by what the link lets be under way. */
+  get flights(): Map<Uint8Array, Flight | undefined> {
+    this.#flights ??= new Map();
+    return this.#flights;
   }
 
   get source(): string {
@@ -129,10 +134,9 @@ export class PeerRoute {
   /** Try at once, whatever failed before. */
   isUrgent = false;
   failures: readonly StrategyFailure[] = [];
-  /** When strategies failed, by their names. At most those of a record and those introduced. */
-  readonly failedAt = new Map<string, Millis>();
-  /** What relays refuse for this peer, by the names of strategies: for a while they are not asked again. */
-  readonly refusals = new Map<string, { readonly at: Millis; readonly failure: StrategyFailure }>();
+  /** Made when they are asked for: whoever only comes to us needs neither. */
+  #failedAt: Map<string, Millis> | undefined;
+  #refusals: Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> | undefined;
   /** When the first of the attempts failed that all failed since; `Infinity` when the last one led to an answer. */
   failingSince: Millis = Infinity;
   /** When the last attempt failed. */
@@ -159,6 +163,18 @@ export class PeerRoute {
 
   constructor(peer: PeerId) {
     this.peer = peer;
+  }
+
+  /** When strategies failed, by their names. At most those of a record and those introduced. */
+  get failedAt(): Map<string, Millis> {
+    this.#failedAt ??= new Map();
+    return this.#failedAt;
+  }
+
+  /** What relays refuse for this peer, by the names of strategies: for a while they are not asked again. */
+  get refusals(): Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> {
+    this.#refusals ??= new Map();
+    return this.#refusals;
   }
 
   /** The link to send on: one that answered, the one in use first; then one we dialled; then one it spoke on. */

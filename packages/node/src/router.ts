@@ -559,6 +559,7 @@ export class Router implements ConnectorHost {
     if (link.route !== route || link.isAnswered || link.challenge === undefined) return;
     if (!equalBytes(link.challenge, response)) return;
     link.isAnswered = true;
+    link.challenge = undefined;
     link.answeredAt = now;
     link.buckets = this.#options.admission.forAuthenticatedLink(now);
     this.#reached(route, link);

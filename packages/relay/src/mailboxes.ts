@@ -42,10 +42,10 @@ export class Mailbox<Kept> implements MailboxState {
   /** Runs it took over from, the oldest first. At most `maxSupersededRuns`. */
   superseded: readonly string[] = noRuns;
 
-  /** By sender, strangers apart. Only those with mail here, so bounded by it. */
-  readonly shares = new Map<string, Share>();
+  /** By sender, strangers apart. Only those with mail here, so bounded by it; absent when there are none. */
+  shares: Map<string, Share> | undefined;
   /** The same by slot, as the index names them. */
-  readonly slots: (Share | undefined)[] = [];
+  slots: (Share | undefined)[] | undefined;
   strangerMessages = 0;
   strangerBytes = 0;
 
@@ -129,7 +129,7 @@ export class Mailboxes<Kept> {
     let mailbox = this.#mailboxes.get(owner);
     if (mailbox === undefined) {
       if (this.#mailboxes.size >= this.limits.maxMailboxes) return { state: "full" };
-      mailbox = new Mailbox(owner, this.#random(mailboxTagBytes), now, this.#host.keptWithNew());
+      mailbox = new Mailbox(owner, this.#random(mailboxTagBytes).slice(), now, this.#host.keptWithNew());
       this.#mailboxes.set(owner, mailbox);
     }
     let replaced = false;
@@ -192,7 +192,7 @@ export class Mailboxes<Kept> {
     }
     const { held, waiting, bytes: totalBytes } = this.#counts;
     if (held + waiting >= limits.maxTotalMessages || totalBytes + bytes > limits.maxTotalBytes) return "mailbox-full";
-    const share = mailbox.shares.get(shareKey(sender, isStranger));
+    const share = mailbox.shares?.get(shareKey(sender, isStranger));
     if ((share?.messages ?? 0) >= limits.maxSenderMessages || (share?.bytes ?? 0) + bytes > limits.maxSenderBytes) {
       return "sender-quota";
     }
@@ -238,7 +238,7 @@ export class Mailboxes<Kept> {
       last < 0 ? until : Math.max(until, index.until(last)),
       slotOf(mailbox, sender, isStranger),
     );
-    const share = mailbox.slots[index.slot(last + 1)]!;
+    const share = mailbox.slots![index.slot(last + 1)]!;
     share.messages += 1;
     share.bytes += bytes;
     if (isStranger) {
@@ -329,6 +329,11 @@ export class Mailboxes<Kept> {
     for (const mailbox of this.#mailboxes.values()) {
       if (now - mailbox.contactAt >= this.limits.registrationMs) this.#giveUp(mailbox);
       else if (mailbox.messages > 0) this.#expireMail(mailbox, now);
+      else {
+        // Memory for what is not there.
+        mailbox.shares = undefined;
+        mailbox.slots = undefined;
+      }
     }
   }
 
@@ -378,8 +383,10 @@ function shareKey(sender: PeerId, isStranger: boolean): string {
 }
 
 function slotOf(mailbox: Mailbox<unknown>, sender: PeerId, isStranger: boolean): number {
-  const { shares, slots } = mailbox;
   const key = shareKey(sender, isStranger);
+  mailbox.shares ??= new Map();
+  mailbox.slots ??= [];
+  const { shares, slots } = mailbox;
   let share = shares.get(key);
   if (share === undefined) {
     const free = slots.indexOf(undefined);
@@ -392,7 +399,7 @@ function slotOf(mailbox: Mailbox<unknown>, sender: PeerId, isStranger: boolean):
 }
 
 function leaveShare(mailbox: Mailbox<unknown>, slot: number, bytes: number): void {
-  const { shares, slots } = mailbox;
+  const slots = mailbox.slots!;
   const share = slots[slot]!;
   share.messages -= 1;
   share.bytes -= bytes;
@@ -401,7 +408,7 @@ function leaveShare(mailbox: Mailbox<unknown>, slot: number, bytes: number): voi
     mailbox.strangerBytes -= bytes;
   }
   if (share.messages > 0) return;
-  shares.delete(shareKey(share.sender, share.isStranger));
+  mailbox.shares!.delete(shareKey(share.sender, share.isStranger));
   slots[slot] = undefined;
   while (slots.length > 0 && slots[slots.length - 1] === undefined) slots.pop();
 }

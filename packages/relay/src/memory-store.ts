@@ -22,15 +22,22 @@ export interface MemoryStoreOptions {
   readonly random?: (length: number) => Uint8Array;
 }
 
+interface Bodies {
+  byNumber: Map<number, Uint8Array> | undefined;
+}
+
 export class MemoryMailboxStore implements MailboxStore {
-  /** With each mailbox, its envelopes by number. */
-  readonly #mailboxes: Mailboxes<Map<number, Uint8Array>>;
+  /** With each mailbox, its envelopes by number; none of it while there are none. */
+  readonly #mailboxes: Mailboxes<Bodies>;
   #onMail: (owner: PeerId) => void = () => {};
 
   constructor({ limits, random = randomBytes }: MemoryStoreOptions = {}) {
-    this.#mailboxes = new Mailboxes(mailboxLimits(limits), random, {
-      keptWithNew: () => new Map(),
-      mailGone: (mailbox, number) => mailbox.kept.delete(number),
+    this.#mailboxes = new Mailboxes<Bodies>(mailboxLimits(limits), random, {
+      keptWithNew: () => ({ byNumber: undefined }),
+      mailGone: ({ kept }, number) => {
+        kept.byNumber!.delete(number);
+        if (kept.byNumber!.size === 0) kept.byNumber = undefined;
+      },
       mailboxGone: () => {},
     });
   }
@@ -56,7 +63,8 @@ export class MemoryMailboxStore implements MailboxStore {
     if (typeof admitted === "string") return { state: "refused", refusal: admitted };
     const { mailbox, number, until } = admitted;
     writeMailId(mailbox.tag, number, mail.body, 0);
-    mailbox.kept.set(number, mail.body);
+    mailbox.kept.byNumber ??= new Map();
+    mailbox.kept.byNumber.set(number, mail.body);
     if (mayHold) return { state: "held", number };
     this.#mailboxes.keep(mailbox, number);
     this.#onMail(owner);
@@ -74,7 +82,7 @@ export class MemoryMailboxStore implements MailboxStore {
     const mailbox = this.#mailboxes.find(owner);
     if (mailbox === undefined) return [];
     const numbers = this.#mailboxes.collect(mailbox, after, room, now);
-    return numbers.map((number) => ({ number, body: mailbox.kept.get(number)! }));
+    return numbers.map((number) => ({ number, body: mailbox.kept.byNumber!.get(number)! }));
   }
 
   acknowledge(owner: PeerId, tag: Uint8Array, ranges: readonly number[]): Acknowledged {

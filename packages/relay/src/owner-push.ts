@@ -55,10 +55,10 @@ export interface Held {
 
 export class OwnerPush {
   readonly peer: PeerId;
-  /** Held mail by number. Bounded by what is out, and by `maxHeldBytes`. */
-  readonly held = new Map<number, Held>();
+  /** By number. Most owners are idle most of the time, so there are no tables for what is not there. */
+  #held: Map<number, Held> | undefined;
+  #out: Map<number, Out> | undefined;
   readonly #host: PushHost;
-  readonly #out = new Map<number, Out>();
   /** Bytes of those that the owner's node has not taken in. */
   #sendingBytes = 0;
   /** The newest mail that was handed over since the owner last registered. */
@@ -77,12 +77,29 @@ export class OwnerPush {
 
   /** Nothing is known that is not in the mailbox. */
   get isIdle(): boolean {
-    return this.#out.size === 0 && this.held.size === 0 && !this.#isPumping;
+    return (this.#out?.size ?? 0) === 0 && (this.#held?.size ?? 0) === 0 && !this.#isPumping;
+  }
+
+  /** Gives memory back that is not needed now. */
+  trim(): void {
+    if (this.#out?.size === 0) this.#out = undefined;
+    if (this.#held?.size === 0) this.#held = undefined;
+  }
+
+  /** A mail is in memory alone until it is answered for. Bounded by what is out, and by `maxHeldBytes`. */
+  hold(held: Held): void {
+    this.#held ??= new Map();
+    this.#held.set(held.number, held);
+  }
+
+  /** It is in memory alone no more. */
+  release({ number }: Held): void {
+    this.#held?.delete(number);
   }
 
   /** The owner is here: everything is handed over again but what is on its way. */
   begin(): void {
-    for (const [number, { isSending }] of this.#out) if (!isSending) this.#out.delete(number);
+    for (const [number, { isSending }] of this.#out ?? []) if (!isSending) this.#out!.delete(number);
     this.#cursor = 0;
     this.#isAway = false;
     this.moreMail();
@@ -103,7 +120,7 @@ export class OwnerPush {
   canPass(bytes: number): boolean {
     if (this.#isAway || this.#hasMore || this.#isPumping) return false;
     const { maxPushMessages, maxPushBytes } = this.#host.limits;
-    if (this.#out.size >= maxPushMessages || this.#sendingBytes + bytes > maxPushBytes) return false;
+    if ((this.#out?.size ?? 0) >= maxPushMessages || this.#sendingBytes + bytes > maxPushBytes) return false;
     return this.#host.hasRoom(this) && this.#isHere();
   }
 
@@ -111,12 +128,13 @@ export class OwnerPush {
   pass(number: number, body: Uint8Array): void {
     const out: Out = { bytes: body.length, isSending: true };
     this.#cursor = number;
+    this.#out ??= new Map();
     this.#out.set(number, out);
     this.#sendingBytes += out.bytes;
     void this.#host.send(this.peer, body).then((isTaken) => {
       out.isSending = false;
       this.#sendingBytes -= out.bytes;
-      if (!isTaken && this.#out.get(number) === out) this.#missed(number);
+      if (!isTaken && this.#out?.get(number) === out) this.#missed(number);
       else this.pump();
     });
   }
@@ -126,7 +144,7 @@ export class OwnerPush {
     const { limits, store } = this.#host;
     let read = 0;
     while (this.#hasMore && !this.#isPumping && !this.#isAway) {
-      const maxMessages = Math.min(collectMessages, limits.maxPushMessages - this.#out.size);
+      const maxMessages = Math.min(collectMessages, limits.maxPushMessages - (this.#out?.size ?? 0));
       const maxBytes = Math.min(limits.pushTurnBytes, limits.maxPushBytes - this.#sendingBytes);
       // What is taken in or acknowledged makes room.
       if (maxMessages <= 0 || maxBytes <= 0 || !this.#host.hasRoom(this) || !this.#isHere()) return;
@@ -154,14 +172,15 @@ export class OwnerPush {
 
   /** The owner acknowledged mails. @param ranges - Ascending pairs [from, to). */
   acknowledged(ranges: readonly number[]): void {
+    const known = (this.#out?.size ?? 0) + (this.#held?.size ?? 0);
     for (let r = 0; r < ranges.length; r += 2) {
       const from = ranges[r]!;
       const to = ranges[r + 1]!;
-      if (to - from <= this.#out.size + this.held.size) {
+      if (to - from <= known) {
         for (let number = from; number < to; number++) this.#acknowledged(number);
         continue;
       }
-      for (const number of [...this.#out.keys(), ...this.held.keys()]) {
+      for (const number of [...(this.#out?.keys() ?? []), ...(this.#held?.keys() ?? [])]) {
         if (number >= from && number < to) this.#acknowledged(number);
       }
     }
@@ -169,8 +188,8 @@ export class OwnerPush {
   }
 
   #acknowledged(number: number): void {
-    this.#out.delete(number);
-    const held = this.held.get(number);
+    this.#out?.delete(number);
+    const held = this.#held?.get(number);
     if (held !== undefined) this.#host.passed(held);
   }
 
@@ -180,7 +199,7 @@ export class OwnerPush {
   }
 
   #missed(number: number): void {
-    this.#out.delete(number);
+    this.#out?.delete(number);
     this.#hasMore = true;
     this.#isAway = true;
   }
@@ -205,7 +224,7 @@ export class OwnerPush {
     let bytes = 0;
     if (mails.length > 0) this.#hasMore = true;
     for (const { number, body } of mails) {
-      if (this.#out.has(number)) this.#cursor = number;
+      if (this.#out?.has(number) === true) this.#cursor = number;
       else {
         this.pass(number, body);
         bytes += body.length;

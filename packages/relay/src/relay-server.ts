@@ -344,7 +344,7 @@ export class RelayServer implements NodePart {
     return new Promise((answer) => {
       const until = now + this.#limits.acknowledgeMs;
       const held: Held = { owner, number, bytes: body.length, until, isOver: false, answer };
-      owner.held.set(number, held);
+      owner.hold(held);
       this.#heldBytes += held.bytes;
       this.#held.push(held);
       this.#armHeldTimer();
@@ -398,7 +398,7 @@ export class RelayServer implements NodePart {
 
   #answer(held: Held, reply: Uint8Array): void {
     held.isOver = true;
-    held.owner.held.delete(held.number);
+    held.owner.release(held);
     this.#heldBytes -= held.bytes;
     held.answer(reply);
     this.#depositDone();
@@ -446,6 +446,7 @@ export class RelayServer implements NodePart {
     }
     for (const [peer, owner] of this.#owners) {
       if (owner.isIdle && !this.#node.isLinked(peer)) this.#owners.delete(peer);
+      else owner.trim();
     }
     if (this.#handlers.length === 0) return;
     this.#cancelExpiry = this.#schedule.setTimer(() => void this.#expire(), this.#limits.expireEveryMs);

@@ -262,7 +262,7 @@ export class LmdbMailboxStore implements MailboxStore {
   #store(mailbox: Box, number: number, unwritten: Unwritten): Promise<void> {
     const { owner, index, kept } = mailbox;
     const i = index.find(number);
-    const share = mailbox.slots[index.slot(i)]!;
+    const share = mailbox.slots![index.slot(i)]!;
     const record = encodeMailRecord(mailbox.tag, index.bytes(i), index.until(i), share.sender, share.isStranger);
     const writing = this.#write([
       [mailKey("i", owner, number), record],
