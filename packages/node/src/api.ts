@@ -35,8 +35,9 @@ export interface SendOptions {
   readonly softTimeoutMs?: Millis | undefined;
   /**
    * Keeps it in the session store until it is settled, so that it goes on its way when this node ends, in whatever way, and
-   * another is made from the same store. Default: `keepOutbox` of the node. Its deadline stays the same: give it a
-   * `timeoutMs` that outlasts a restart, and `failFast: false` if it shall wait for a way to its peer.
+   * another is made from the same store: as soon as there is room for it in the outbox, and that is written, within a
+   * second. Default: `keepOutbox` of the node. Its deadline stays the same: give it a `timeoutMs` that outlasts a restart, and
+   * `failFast: false` if it shall wait for a way to its peer.
    */
   readonly keep?: boolean | undefined;
   /** Gives it up: the promise rejects with `AbortedError`. */
