@@ -89,6 +89,8 @@ export interface Opened {
   readonly carrier: string;
   /** It came under an offer that was not yet accepted: no forward secrecy, and the maker proved itself by static keys only. */
   readonly early: boolean;
+  /** Of the envelope, under its carrier. */
+  readonly counter: number;
   /** The epoch that numbers its messages. */
   readonly theirEpoch: Epoch;
   /** The epoch of ours that the session names: replies without an epoch answer requests of it. Unknown while early. */
@@ -246,6 +248,17 @@ export class Mesgen {
     return this.#unreadable(sender, entry(id as SessionId), now);
   }
 
+  /**
+   * What an envelope that was opened carried could not be kept, and it will come again, out of the mailbox that has the only
+   * copy perhaps: then it is opened again. The layer above must know its messages by their numbers.
+   */
+  reopen({ carrier, counter }: Opened, now: Millis): void {
+    const session = this.#table.session(carrier as SessionId, now);
+    if (session !== undefined) session.window.unmark(counter);
+    const accepted = this.#maps.findAccepted(carrier as OfferId);
+    if (accepted !== undefined) this.#table.earlyWindow(accepted.offer).unmark(counter);
+  }
+
   /** Known session: window, decrypt, then mark. What fails is dropped and triggers nothing. */
   #openSession(envelope: Envelope, session: LiveSession, now: Millis): Opened | Unreadable | Dropped {
     const { record, state } = session;
@@ -290,6 +303,7 @@ export class Mesgen {
       peer: state.peer,
       carrier: record.id,
       early: false,
+      counter,
       theirEpoch: record.theirEpoch,
       ourEpoch: session.isOfThisRun ? this.epoch : undefined,
       frames: control.rest,
@@ -346,6 +360,7 @@ export class Mesgen {
       peer: state.peer,
       carrier: offer.offerId,
       early: true,
+      counter,
       theirEpoch: offer.theirEpoch,
       ourEpoch: undefined,
       frames: control.rest,
@@ -418,6 +433,7 @@ export class Mesgen {
       peer: state.peer,
       carrier: id,
       early: false,
+      counter: envelope.counter,
       theirEpoch: accepted.epoch,
       ourEpoch: restored ? undefined : this.epoch,
       frames: control.rest,
@@ -541,6 +557,7 @@ export class Mesgen {
       peer: sender,
       carrier: offer.id,
       early: true,
+      counter: envelope.counter,
       theirEpoch: offer.makerEpoch,
       ourEpoch: undefined,
       frames: control.rest,

@@ -46,6 +46,21 @@ export class ReplayWindow {
     }
   }
 
+  /** Takes the mark of a counter back, as far as the window reaches: it is fresh again. */
+  unmark(counter: number): void {
+    if (counter < this.#next - replayWindowSize || this.isFresh(counter)) return;
+    this.#gaps ??= [];
+    const gaps = this.#gaps;
+    let at = 0;
+    while (at < gaps.length && (gaps[at] as number) < counter) at += 2;
+    const joinsLower = at > 0 && gaps[at - 1] === counter;
+    const joinsUpper = gaps[at] === counter + 1;
+    if (joinsLower && joinsUpper) gaps.splice(at - 1, 2);
+    else if (joinsLower) gaps[at - 1] = counter + 1;
+    else if (joinsUpper) gaps[at] = counter;
+    else gaps.splice(at, 0, counter, counter + 1);
+  }
+
   /** Index in `#gaps` of the pair that holds the counter, or -1. */
   #gapOf(counter: number): number {
     const gaps = this.#gaps ?? [];

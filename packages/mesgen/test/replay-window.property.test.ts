@@ -11,6 +11,10 @@ class PlainWindow {
     return !this.#seen.has(counter) && counter > this.#highest - replayWindowSize;
   }
 
+  unmark(counter: number): void {
+    this.#seen.delete(counter);
+  }
+
   mark(counter: number): void {
     this.#seen.add(counter);
     this.#highest = Math.max(this.#highest, counter);
@@ -31,6 +35,27 @@ describe("ReplayWindow", () => {
           twin.mark(counter);
           expect(window.isFresh(counter)).toBe(false);
         }
+      }),
+    );
+  });
+
+  it("agrees with a plain twin when marks are taken back", () => {
+    const counter = fc.oneof(fc.nat(40), fc.nat(20_000));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(counter, fc.boolean()), { maxLength: 400 }), (steps) => {
+        const window = new ReplayWindow();
+        const twin = new PlainWindow();
+        for (const [counter, isBack] of steps) {
+          if (isBack) {
+            window.unmark(counter);
+            twin.unmark(counter);
+          } else if (twin.isFresh(counter)) {
+            window.mark(counter);
+            twin.mark(counter);
+          }
+          expect(window.isFresh(counter)).toBe(twin.isFresh(counter));
+        }
+        for (let n = 0; n < 40; n++) expect(window.isFresh(n)).toBe(twin.isFresh(n));
       }),
     );
   });

@@ -143,6 +143,7 @@ export class Endpoint {
       return { kind: "unreadable", peer, lost: result.lost };
     }
     if (result.restarted) this.delivery.peerRestarted(peer, now);
+    if (mail !== undefined) mail.onRefused = () => this.mesgen.reopen(result, now);
 
     let challenge: Uint8Array | undefined;
     let response: Uint8Array | undefined;

@@ -3,7 +3,7 @@ import { createIdentity, defaultCryptoProvider, Mesgen } from "@egtp/mesgen";
 import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
 import type { PeerId } from "@egtp/wire";
 import { expect, test } from "vitest";
-import { Delivery } from "../src/delivery.ts";
+import { Delivery, type DeliveryLimits, type Incoming, Mail, type Verdict } from "../src/delivery.ts";
 import { Endpoint } from "../src/endpoint.ts";
 
 const start = 1_800_000_000_000;
@@ -12,6 +12,9 @@ class Peer {
   readonly identity = createIdentity();
   store = new MemorySessionStore();
   readonly read: string[] = [];
+  readonly incoming: Incoming[] = [];
+  /** Its handlers do not return at once. */
+  isSlow = false;
   endpoint = this.run(start);
 
   get id(): PeerId {
@@ -19,22 +22,24 @@ class Peer {
   }
 
   /** Another run, above what was committed. */
-  run(now: number): Endpoint {
+  run(now: number, limits: Partial<DeliveryLimits> = {}): Endpoint {
     this.store = this.store.snapshot();
     const random = (length: number) => defaultCryptoProvider.randomBytes(length);
     const maps = SessionMaps.open(this.store, { now, random, bornWithIdentity: true });
     const mesgen = new Mesgen({ identity: this.identity, maps });
     const sink = {
-      deliver: ({ body }: { readonly body: Uint8Array }) => {
+      deliver: (incoming: Incoming): Verdict => {
+        const { body } = incoming;
+        this.incoming.push(incoming);
         this.read.push(new TextDecoder().decode(body));
-        return "handled" as const;
+        return this.isSlow ? "pending" : "handled";
       },
       settled: () => {},
       replied: () => {},
       stored: () => {},
       room: () => {},
     };
-    this.endpoint = new Endpoint({ mesgen, delivery: new Delivery({ epoch: mesgen.epoch, maps, sink }), maps });
+    this.endpoint = new Endpoint({ mesgen, delivery: new Delivery({ epoch: mesgen.epoch, maps, sink, limits }), maps });
     return this.endpoint;
   }
 
@@ -93,5 +98,50 @@ test.each(["stopped", "killed after some seconds of quiet"])(
     // A copy of it, or of anything before, is worth nothing.
     for (const envelope of mail) bob.endpoint.receive(envelope, now + 2_000);
     expect(bob.read).toHaveLength(5);
+  },
+);
+
+test.each(["under an offer", "under a session"])(
+  "is read again when it comes again, %s, after there was no room for all that is in it",
+  (carrier) => {
+    const [alice, bob] = [new Peer(), new Peer()];
+    if (carrier === "under a session") {
+      for (const text of ["one", "two"]) {
+        alice.say(bob, text, start);
+        exchange(alice, bob, start);
+      }
+      bob.endpoint.mesgen.lowerLimits();
+      void bob.endpoint.maps.commit();
+      bob.read.length = bob.incoming.length = 0;
+    }
+    const now = start + 1_000;
+    const mail: Uint8Array[] = [];
+    for (const text of ["three", "four", "five"]) {
+      alice.say(bob, text, now);
+      mail.push(...alice.turn(bob, now, true));
+    }
+    expect(mail).toHaveLength(3);
+    bob.isSlow = true;
+    bob.run(now, { maxHeldMessages: 1 });
+    const verdicts: boolean[][] = [[], [], []];
+    const hand = (at: number): void => {
+      bob.endpoint.receive(mail[at]!, now, undefined, new Mail((isTaken) => verdicts[at]!.push(isTaken)));
+      bob.endpoint.resume(alice.id, now);
+    };
+    for (const at of [0, 1, 2]) hand(at);
+    expect(bob.read).toEqual(["three"]);
+    expect(verdicts).toEqual([[], [false], [false]]);
+    for (const at of [1, 2]) {
+      bob.endpoint.delivery.handled(bob.incoming.at(-1)!, now);
+      bob.endpoint.settle(now);
+      hand(at);
+    }
+    bob.endpoint.delivery.handled(bob.incoming.at(-1)!, now);
+    bob.endpoint.settle(now);
+    expect(bob.read).toEqual(["three", "four", "five"]);
+    expect(verdicts).toEqual([[true], [false, true], [false, true]]);
+    // And then no more.
+    for (const at of [0, 1, 2]) hand(at);
+    expect(bob.read).toHaveLength(3);
   },
 );

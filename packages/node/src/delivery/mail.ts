@@ -4,6 +4,8 @@
  */
 export class Mail {
   readonly #settle: (isTaken: boolean) => void;
+  /** Called before it settles as not taken in: it is to be read again when it comes again. */
+  onRefused: (() => void) | undefined;
   /** Whatever is not finished with it: the reading of it, messages, marks that are being committed. */
   #open = 1;
   #isTaken = true;
@@ -19,7 +21,9 @@ export class Mail {
 
   release(): void {
     this.#open -= 1;
-    if (this.#open === 0) this.#settle(this.#isTaken);
+    if (this.#open > 0) return;
+    if (!this.#isTaken) this.onRefused?.();
+    this.#settle(this.#isTaken);
   }
 
   /** Something in it was not taken in. */
