@@ -257,6 +257,7 @@ export class Intake {
   /** Collects until nothing is left, or the node takes nothing in for now. */
   async #collect(): Promise<void> {
     const { limits, collect } = this.#options;
+    let life = this.#life;
     this.#isCollecting = true;
     let after = this.#expected > 0 ? 0 : Math.min(this.#missing, this.#next) - 1;
     this.#missing = Infinity;
@@ -264,9 +265,15 @@ export class Intake {
     try {
       while (!isComplete && !this.#isStopped && this.#open.size + this.#early.size < limits.maxMails) {
         const collected = decodeCollected(await collect(after, maxCollectBytes));
+        // Of the mailbox before this one.
+        if (life !== this.#life) break;
         this.#takeCollected(collected);
         const last = collected.mails.at(-1);
-        if (last === undefined) isComplete = true;
+        if (life !== this.#life) {
+          // It is another mailbox by now, whose numbers begin anew.
+          life = this.#life;
+          after = 0;
+        } else if (last === undefined) isComplete = true;
         else after = last.number;
       }
     } catch {
@@ -274,7 +281,7 @@ export class Intake {
     }
     this.#isCollecting = false;
     if (isComplete) this.#expected = 0;
-    else this.#missing = Math.min(this.#missing, after + 1);
+    else if (life === this.#life) this.#missing = Math.min(this.#missing, after + 1);
     // What is being taken in may still turn out not to be; what comes of that waits longer.
     const isWell = isComplete && this.#missing === Infinity && this.#open.size === 0;
     this.#collectMs = isWell ? limits.collectMs : Math.min(2 * this.#collectMs, limits.maxCollectMs);

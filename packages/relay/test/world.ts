@@ -14,7 +14,7 @@ import {
   type NodeSchedule,
 } from "@egtp/node";
 import { MemoryNetwork } from "@egtp/node/memory";
-import { MemorySessionStore } from "@egtp/session-store";
+import { MemorySessionStore, type SessionStore } from "@egtp/session-store";
 import { type ContactRecord, type Millis, type Strategy, verifyContactRecord } from "@egtp/wire";
 import { type RelayClient, type RelayClientOptions, relayClient } from "../src/index.ts";
 import { WatchedRelay, type WatchedRelayOptions } from "./watched-relay.ts";
@@ -110,7 +110,7 @@ function settled(): Promise<void> {
 export interface WorldNode {
   readonly node: EgtpNode;
   readonly identity: Identity;
-  readonly store: MemorySessionStore;
+  readonly store: SessionStore;
   readonly events: NodeEvent[];
   /** Where it is in the network. */
   readonly place: string;
@@ -129,7 +129,7 @@ export interface RelayNode extends WorldNode {
 
 export interface JoinOptions extends Omit<NodeOptions, "identity" | "sessions" | "transports"> {
   readonly identity?: Identity;
-  readonly store?: MemorySessionStore;
+  readonly store?: SessionStore;
   /** False: accepts no connections, as behind a NAT. */
   readonly listen?: boolean;
   /** False: publishes nothing and looks nothing up. */
@@ -273,12 +273,12 @@ export function again({ identity }: WorldNode): Identity {
 }
 
 /** A store that the next node may open again. */
-function lent(store: MemorySessionStore, isFrozen: () => boolean): MemorySessionStore {
-  return Object.assign(Object.create(store) as MemorySessionStore, {
+function lent(store: SessionStore, isFrozen: () => boolean): SessionStore {
+  return {
     load: () => store.load(),
-    write: (batch: Parameters<MemorySessionStore["write"]>[0]) => (isFrozen() ? Promise.resolve() : store.write(batch)),
+    write: (batch) => (isFrozen() ? undefined : store.write(batch)),
     close: async () => {},
-  });
+  };
 }
 
 /** Whatever the promise rejects with. @throws when it does not. */
