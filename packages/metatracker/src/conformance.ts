@@ -7,7 +7,7 @@
  *
  * It imports no test runner and throws plain errors, so any runner with these two functions will do.
  */
-import { type Millis, type PeerId, peerIdFromTrustedBytes } from "@egtp/wire";
+import { type Millis, type PeerId, peerIdFromTrustedBytes, peerIdToBytes } from "@egtp/wire";
 import type { DirectoryStore, KeptRecord } from "./directory-store.ts";
 import type { DirectoryLimits } from "./limits.ts";
 
@@ -155,6 +155,29 @@ export function describeDirectoryStore(
         check((await store.offering("other", 16, now))[0]?.seq === 2, "the new service is not found");
       }));
 
+    test("goes on naming the right ones while peers come, change and go", (fixture) =>
+      withStore(fixture, {}, async (store) => {
+        const offered = new Map<number, KeptRecord>();
+        let chance = 7;
+        for (let step = 1; step <= 300; step++) {
+          chance = (chance * 48_271) % 2_147_483_647;
+          const peer = 1 + (chance % 25);
+          const isOffered = chance % 3 !== 0;
+          const record = recordOf(peer, { seq: step, services: isOffered ? ["relay"] : [], lifeMs: 1_000 + step });
+          await store.put(record);
+          if (isOffered) offered.set(peer, record);
+          else offered.delete(peer);
+          const found = await store.offering("relay", step % 2 === 0 ? 3 : 100, now);
+          for (const named of found)
+            check(offered.has(numberOf(named.peer)), "it names one that offers nothing any more");
+          check(found.length === Math.min(offered.size, step % 2 === 0 ? 3 : 100), "it leaves out one that offers it");
+        }
+        await store.expire(now + 1_280);
+        const left = [...offered.values()].filter(({ validUntil }) => validUntil > now + 1_280);
+        const found = await store.offering("relay", 100, now + 1_280);
+        check(found.length === left.length, `it names ${found.length} of ${left.length} that are left`);
+      }));
+
     test("makes room by forgetting what was put longest ago", (fixture) =>
       withStore(fixture, { maxRecords: 3 }, async (store) => {
         const [first, second, third, fourth, fifth] = [1, 2, 3, 4, 5].map((peer) =>
@@ -220,6 +243,18 @@ export function describeDirectoryStore(
       );
     });
 
+    test("lets nothing come back that made room", async (fixture) => {
+      if (fixture.forgets === true) return;
+      await withStore(fixture, { maxRecords: 3 }, async (store) => {
+        for (let peer = 1; peer <= 5; peer++) await store.put(recordOf(peer, {}));
+      });
+      await withStore(fixture, {}, async (store) => {
+        check(store.size.records === 3, `it holds ${store.size.records} records instead of 3`);
+        check((await store.get(peerOf(1))) === undefined, "the oldest is back");
+        same(await store.get(peerOf(5)), recordOf(5, {}));
+      });
+    });
+
     test("keeps every acknowledged record across kill -9", async (fixture) => {
       if (fixture.putAndCrash === undefined) return; // forgets by design
       const records = Array.from({ length: 50 }, (_, at) => recordOf(1 + (at % 20), { seq: at, fill: at, size: 300 }));
@@ -238,6 +273,11 @@ function peerOf(number: number): PeerId {
   const bytes = new Uint8Array(32).fill(number & 0xff);
   bytes[0] = number >> 8;
   return peerIdFromTrustedBytes(bytes);
+}
+
+function numberOf(peer: PeerId): number {
+  const [first, second] = peerIdToBytes(peer) as unknown as [number, number];
+  return first * 256 + second;
 }
 
 interface RecordFields {

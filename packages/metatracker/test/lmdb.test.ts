@@ -87,6 +87,7 @@ describe.skipIf(!hasLmdb && !mustRun)("the LMDB store", () => {
     for (let round = 0; round < 2; round++) {
       const again = await LmdbDirectoryStore.open(folder);
       expect(again.size.records).toBe(37);
+      expect(again.damagedRecords).toBe(round === 0 ? 3 : 0);
       for (const record of records.slice(3)) expect(again.get(record.peer)).toEqual(record);
       again.expire(now);
       await again.close();

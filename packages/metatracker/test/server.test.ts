@@ -131,6 +131,20 @@ describe("who asks too much", () => {
     expect(await ask(greedy, lookUpRequest, anybody)).toHaveLength(0);
   });
 
+  test("whoever has published is served while strangers exhaust what they share", async () => {
+    await startMeta({ rates: { strangersAsk: { burst: 3, perSecond: 0.001 } } });
+    const identity = createIdentity();
+    const known = await world.node("known", { identity });
+    known.introduce(meta.node.peerId, [at("meta")]);
+    await ask(known, helloRequest, world.record(identity));
+    const stranger = await asker("stranger");
+    const anybody = peerIdToBytes(identity.peer);
+    for (let i = 0; i < 3; i++) await ask(stranger, lookUpRequest, anybody);
+    expect(await errorOf(ask(stranger, lookUpRequest, anybody))).toMatchObject({ code: "EGTP_REJECTED" });
+    expect(await errorOf(ask(await asker("another"), lookUpRequest, anybody))).toMatchObject({ code: "EGTP_REJECTED" });
+    for (let i = 0; i < 5; i++) expect(await ask(known, lookUpRequest, anybody)).toBeDefined();
+  });
+
   test("any number of strangers leaves known peers alone", () => {
     const rates = new AskerRates(
       {

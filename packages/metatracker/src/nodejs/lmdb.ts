@@ -39,6 +39,8 @@ const recordVersion = 1;
 
 export class LmdbDirectoryStore implements DirectoryStore {
   readonly kind = "lmdb";
+  /** Records that could not be read when it was opened. Their peers publish them again. */
+  readonly damagedRecords: number;
   readonly #file: RecordFile;
   readonly #table: RecordTable;
   /** Peers whose record in the table could not be written. Bounded by the table. */
@@ -74,13 +76,15 @@ export class LmdbDirectoryStore implements DirectoryStore {
         },
       },
     });
+    const damaged = leaving.size;
     // About the order in which they were put.
     records.sort((a, b) => a.validUntil - b.validUntil);
     for (const record of records) for (const peer of table.put(record).displaced) leaving.add(keyPrefix + peer);
-    return new LmdbDirectoryStore(file, table, leaving);
+    return new LmdbDirectoryStore(file, table, leaving, damaged);
   }
 
-  private constructor(file: RecordFile, table: RecordTable, leaving: Set<string>) {
+  private constructor(file: RecordFile, table: RecordTable, leaving: Set<string>, damaged: number) {
+    this.damagedRecords = damaged;
     this.#file = file;
     this.#table = table;
     this.#leaving = leaving;

@@ -66,10 +66,14 @@ async function openStore(
   bounds: { readonly maxRecords?: number; readonly maxBytes?: number },
 ): Promise<DirectoryStore> {
   if (kind === "memory") return new MemoryDirectoryStore(bounds);
-  return LmdbDirectoryStore.open(data.join("directory"), {
+  const store = await LmdbDirectoryStore.open(data.join("directory"), {
     limits: bounds,
     onDamage: ({ path, reason }) => log.warning("set-aside", `${path} was set aside: ${reason}`),
   });
+  if (store.damagedRecords > 0) {
+    log.warning("damaged", `${store.damagedRecords} records were damaged and are left out; their peers publish again`);
+  }
+  return store;
 }
 
 function metricsOf({ counts, size }: MetatrackerServer): Metric[] {
