@@ -23,6 +23,9 @@ export const maxAcknowledgeRanges = 256;
 /** Bytes of a reply to a collect request: some dozens of full envelopes, and a message that fits every node's bounds. */
 export const maxCollectBytes = 1024 * 1024;
 
+/** How long mail may be kept: as long as its recipient keeps the keys that read it. */
+export const maxMailTtlMs: Millis = 21 * 24 * 60 * 60 * 1_000;
+
 // ---- Chosen by us ----
 
 /** Runs that were superseded and are remembered of one mailbox: more processes with one key are not told apart. */
@@ -46,7 +49,7 @@ export interface MailboxLimits {
   readonly maxTotalBytes: number;
   /** Bytes of the longest envelope that is taken. */
   readonly maxEnvelopeBytes: number;
-  /** How long a mail is kept: as long as its sender remembers it and its recipient can read it. */
+  /** How long a mail is kept, at most {@link maxMailTtlMs}. */
   readonly ttlMs: Millis;
   /** A mailbox whose owner was not heard of for so long is given up, with what is in it. */
   readonly registrationMs: Millis;
@@ -68,14 +71,16 @@ export const defaultMailboxLimits: MailboxLimits = {
   maxTotalMessages: 4_000_000,
   maxTotalBytes: 16 * 1024 * mebibyte,
   maxEnvelopeBytes,
-  ttlMs: 21 * dayMs,
+  ttlMs: maxMailTtlMs,
   registrationMs: 30 * dayMs,
   freshMs: 150_000,
 };
 
 /** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
 export function mailboxLimits(changes: Partial<MailboxLimits> = {}): MailboxLimits {
-  return checked({ ...defaultMailboxLimits, ...changes });
+  const limits = checked({ ...defaultMailboxLimits, ...changes });
+  if (limits.ttlMs > maxMailTtlMs) throw new RangeError(`ttlMs must be at most ${maxMailTtlMs}, not ${limits.ttlMs}`);
+  return limits;
 }
 
 /** How much of something may be had at once, and in a second ever after. */

@@ -28,6 +28,7 @@ const installable = new Set(
 const sourcesOf: Readonly<Record<string, RegExp>> = {
   "egtp-demo-peer": /^apps\/demo-peer\/src\//,
   "egtp-metatracker": /^packages\/metatracker\/src\/nodejs\//,
+  "egtp-relay": /^packages\/(?:relay|metatracker)\/src\/nodejs\//,
   demo: /^apps\/demo-peer\/src\//,
   sim: /^tools\/simulator\/src\//,
   bench: /^bench\/(?:run|lib\/.*)\.mjs$/,
