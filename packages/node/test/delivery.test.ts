@@ -894,7 +894,7 @@ describe("bounds", () => {
     const { world, alice, bob } = both;
     world.tap = (envelope) => {
       // The first byte of the second message becomes a frame that nobody knows.
-      if (envelope.from === alice.id) envelope.frames[envelope.frames.lastIndexOf(0x54)] = 0x3f;
+      if (envelope.from === alice.id) envelope.frames[envelope.frames.lastIndexOf(0x44)] = 0x3f;
       return true;
     };
     alice.send("note", bytes(1));

@@ -23,6 +23,7 @@ import { type Arrival, Incoming } from "./incoming.ts";
 import type { Ledger } from "./ledger.ts";
 import {
   epochMemoryMs,
+  impliedRemainingMs,
   maxEpochs,
   maxForgottenEpochs,
   maxOpenEpochs,
@@ -235,7 +236,7 @@ export class Inbox {
           isPart ? partsOf(length) : 1,
           type,
           reader.isRequest,
-          reader.remainingMs ?? Infinity,
+          remainingOf(reader),
           reader.bodyStart,
           reader.bodyEnd,
           body,
@@ -675,7 +676,7 @@ export class Inbox {
         mail?.refuse();
         return undefined;
       }
-      const remaining = reader.kind === "message" ? (reader.remainingMs ?? Infinity) : Infinity;
+      const remaining = reader.kind === "message" ? remainingOf(reader) : Infinity;
       const latest = now + this.#ledger.limits.maxOutboxAgeMs;
       const deadlineAt = Math.min(now + remaining, latest, answered?.deadlineAt ?? Infinity);
       assembly = new Assembly(firstNumber, totalBytes, partsOf(totalBytes), deadlineAt, answered);
@@ -816,6 +817,11 @@ function isForgotten(counterparty: Counterparty, epoch: Epoch, now: Millis): boo
 /** The forgotten epochs of which something may still come, the one that was used longest ago first. */
 function notPast({ forgottenEpochs }: Counterparty, now: Millis): Counterparty["forgottenEpochs"] {
   return forgottenEpochs.filter(({ usedAt }) => now - usedAt <= epochMemoryMs);
+}
+
+/** How long the sender of the message at hand still waits for it. */
+function remainingOf({ remainingMs, isRequest }: FrameReader): Millis {
+  return remainingMs ?? (isRequest ? Infinity : impliedRemainingMs);
 }
 
 function bind(inbox: EpochInbox, typeNumber: number, name: string): void {

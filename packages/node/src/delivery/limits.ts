@@ -14,6 +14,12 @@ export const windowSize = 65_536;
 /** Names of message types that one run of a node may use, and that a receiver remembers per peer and run. */
 export const maxTypeNames = 1_024;
 
+/**
+ * What remains for a message whose frame states nothing. Senders state nothing when at least half of that remains, as for
+ * nearly every message that its program gave no deadline: three bytes in each. The recipient then errs on the long side.
+ */
+export const impliedRemainingMs: Millis = 60_000;
+
 /** Epochs of one peer whose handled marks are remembered. */
 export const maxEpochs = 64;
 

@@ -19,7 +19,15 @@ import {
   type ReplyFields,
 } from "@egtp/wire";
 import type { Ledger } from "./ledger.ts";
-import { maxAskMs, messageSpan, minAskMs, orderedParts, resendBytes, windowSize } from "./limits.ts";
+import {
+  impliedRemainingMs,
+  maxAskMs,
+  messageSpan,
+  minAskMs,
+  orderedParts,
+  resendBytes,
+  windowSize,
+} from "./limits.ts";
 import {
   delivered,
   expired,
@@ -665,7 +673,7 @@ export class Outbox {
       messageFields.typeNumber = outgoing.typeNumber;
       messageFields.name = named ? outgoing.type : undefined;
       const deadlineAt = flight.awaitsFate ? outgoing.storedDeadlineAt : outgoing.deadlineAt;
-      messageFields.remainingMs = deadlineAt === Infinity ? undefined : Math.max(0, Math.ceil(deadlineAt - now));
+      messageFields.remainingMs = remainingToState(outgoing, Math.ceil(deadlineAt - now));
       messageFields.isRequest = outgoing.isRequest;
       if (!writer.message(messageFields)) return false;
       if (named) use.named = flight.sequence;
@@ -961,6 +969,13 @@ export class Outbox {
       }
     }
   }
+}
+
+/** What remains of a message, or `undefined` when its recipient may go by what is implied. */
+function remainingToState({ isRequest }: Outgoing, remainingMs: Millis): Millis | undefined {
+  if (remainingMs === Infinity) return undefined;
+  const isImplied = !isRequest && remainingMs <= impliedRemainingMs && remainingMs >= impliedRemainingMs / 2;
+  return isImplied ? undefined : Math.max(0, remainingMs);
 }
 
 function nextNumber(large: Outgoing): number {
