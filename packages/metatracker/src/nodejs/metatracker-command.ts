@@ -34,10 +34,18 @@ const schema = z.extend(serverSchemaWith(defaults), {
   introduce: someTexts,
 });
 
-/**
- * Clients come for a moment every two minutes. With this a hundred thousand of them need some 17,000 links at a time.
- */
-const limits: ServiceLimits = { maxLinks: 32_768, idleMs: 20_000 };
+/** As many peers as there may be records, about whom the node remembers something. */
+const maxPeers = 131_072;
+/** Clients come for a moment every two minutes: a hundred thousand of them need some 17,000 links at a time. */
+const limits: ServiceLimits = {
+  maxLinks: 32_768,
+  idleMs: 20_000,
+  node: {
+    node: { maxRoutes: maxPeers },
+    delivery: { maxConversations: maxPeers },
+    store: { maxCounterparties: maxPeers },
+  },
+};
 
 export async function metatrackerCommand(args: readonly string[]): Promise<number> {
   const { options } = readOptions(args, specs, schema);
