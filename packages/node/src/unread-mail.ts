@@ -3,6 +3,8 @@
  * kept, and a restart forgets that an answer is owed. So the mailbox keeps it until the sender was heard, or a relay has our
  * answer; until then it is given back now and then, comes again, and is answered again.
  *
+ * One mail of each sender does: more of them would take the room in mailboxes that the answers need, on both sides.
+ *
  * Bounds: `maxUnreadMails`, beyond which the oldest is forgotten, and `unreadMailForMs` for each sender: a stranger may make such
  * mail up.
  */
@@ -45,6 +47,10 @@ export class UnreadMail {
     this.#since.set(peer, since);
     if (now - since >= unreadMailForMs) {
       this.healed(peer);
+      mail.release();
+      return;
+    }
+    if (this.#mails.some((unread) => unread.peer === peer)) {
       mail.release();
       return;
     }

@@ -144,6 +144,22 @@ describe("a relay that does not take an envelope", () => {
   });
 });
 
+test("what must fail fast and lies in a mailbox hurries nobody: what else waits is tried at its own pace", () => {
+  const { world, alice, bob } = mailing();
+  bob.crash("kept", hourMs);
+  alice.send("note", bytes(5), { failFast: true, storedDeadlineAt: world.now + hourMs });
+  world.run(1_000);
+  expect(alice.stored).toHaveLength(1);
+  alice.unlink();
+  alice.send("note", bytes(6));
+  alice.delivery.unreachable(bob.id, [{ strategy: "relay", error: new Error("full") }], world.now);
+  expect(alice.delivery.mustFailFast(bob.id)).toBe(false);
+  const hurried = alice.send("note", bytes(7), { failFast: true });
+  expect(alice.delivery.mustFailFast(bob.id)).toBe(true);
+  alice.delivery.unreachable(bob.id, [{ strategy: "relay", error: new Error("full") }], world.now);
+  expect(hurried.outcome).toMatchObject({ state: "unreachable" });
+});
+
 describe("mail may be forgotten", () => {
   test("when its messages are handled and the marks of them kept, no earlier", () => {
     const { world, bob, alice, mailbox } = mailing();

@@ -207,6 +207,15 @@ describe("mail that nobody here can read", () => {
     expect(await world.time.of(taken)).toBe(true);
   });
 
+  test("may be forgotten but for one of each sender: the mailbox has room for the answers", async () => {
+    const { mail, relays } = await unreadable();
+    const kept = relays.takeMail(mail.slice());
+    const begun = world.time.now();
+    for (let i = 0; i < 3; i++) expect(await world.time.of(relays.takeMail(mail.slice()))).toBe(true);
+    expect(world.time.now() - begun).toBeLessThan(100);
+    expect(await world.time.of(kept)).toBe(false);
+  });
+
   test("is left there when the node stops", async () => {
     const { mail, bob, relays } = await unreadable();
     const taken = relays.takeMail(mail.slice());

@@ -129,6 +129,8 @@ export class Outbox {
   readonly load: Load;
   /** Of those, the ones that must not wait when nothing can leave. */
   #failFast = 0;
+  /** One of them may not have left. */
+  #isHurried = false;
   /** Unsettled replies. */
   replies = 0;
   replyBytes = 0;
@@ -230,7 +232,10 @@ export class Outbox {
       this.replyBytes += length;
     } else {
       this.load.messages++;
-      if (outgoing.failFast) this.#failFast++;
+      if (outgoing.failFast) {
+        this.#failFast++;
+        this.#isHurried = true;
+      }
       this.load.bytes += length;
       this.#ledger.outboxBytes += length;
     }
@@ -355,6 +360,7 @@ export class Outbox {
     for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
       if (window.flights[number & window.mask] === flight) window.return(number);
     }
+    this.#isHurried = true;
   }
 
   /** Nobody will say what became of it: what is in it leaves again. */
@@ -478,7 +484,7 @@ export class Outbox {
 
   /** Whether something that never left may have to fail fast. */
   get mustFailFast(): boolean {
-    return this.#failFast > 0 && this.window.fresh + this.window.unsent > 0;
+    return this.#isHurried && this.#failFast > 0 && this.window.fresh + this.window.unsent > 0;
   }
 
   unreachable(reasons: readonly StrategyFailure[], now: Millis): void {
@@ -488,6 +494,7 @@ export class Outbox {
     const outcome: Outcome =
       rejected === undefined ? { state: "unreachable", reasons } : { state: "rejected", reason: rejected };
     this.#endWhere((outgoing) => (outgoing.failFast && !this.#hasLeft(outgoing) ? outcome : undefined));
+    this.#isHurried = false;
     this.#advance(now);
   }
 
