@@ -43,9 +43,9 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  expect(faults).toEqual([]);
   await time.pass(60_000);
-  expect(time.timers).toBe(0);
+  if (time.timers > 0) faults.push("timers are left");
+  if (faults.length > 0) throw new Error(faults.join("; "));
 });
 
 function hopWith(limits: Partial<RelayClientLimits> = {}): Hop {
