@@ -49,10 +49,33 @@ for (const guestBegins of [true, false]) {
 process.stdout.write(JSON.stringify({ perSession, sessions: host.maps.sessionCount }));
 `;
 
-test("an idle session with its entry costs at most 2 KiB of heap and array buffers", { timeout: 600_000 }, async () => {
-  const args = ["--expose-gc", "--conditions=@egtp/source", "--import", "tsx", "--input-type=module", "-e", script];
+const windows = `
+import { ReplayWindow } from "@egtp/mesgen";
+
+const kept = Array.from({ length: 100_000 });
+globalThis.gc();
+const before = process.memoryUsage().heapUsed;
+for (let i = 0; i < kept.length; i++) {
+  const window = new ReplayWindow();
+  for (const counter of [0, 1, 2, 9, 8, 5, 3, 4, 7, 6]) window.mark(counter);
+  kept[i] = window;
+}
+globalThis.gc();
+process.stdout.write(JSON.stringify((process.memoryUsage().heapUsed - before) / kept.length));
+`;
+
+async function run(program: string): Promise<unknown> {
+  const args = ["--expose-gc", "--conditions=@egtp/source", "--import", "tsx", "--input-type=module", "-e", program];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: new URL("..", import.meta.url) });
-  const { perSession, sessions } = JSON.parse(stdout) as {
+  return JSON.parse(stdout);
+}
+
+test("an idle replay window takes less than 100 bytes", async () => {
+  expect(await run(windows)).toBeLessThan(100);
+});
+
+test("an idle session with its entry costs at most 2 KiB of heap and array buffers", { timeout: 600_000 }, async () => {
+  const { perSession, sessions } = (await run(script)) as {
     perSession: { accepted: number; offered: number };
     sessions: number;
   };
