@@ -6,12 +6,12 @@ import os from "node:os";
 import { installOnce } from "./lib/install.mjs";
 import { listMeasures } from "./lib/measures.mjs";
 import { help, readOptions, UsageError } from "./lib/options.mjs";
-import { findCores, Pair } from "./lib/pair.mjs";
-import { compare, summarize } from "./lib/summary.mjs";
+import { compareGroups, summarize } from "./lib/summary.mjs";
 import { formatTables } from "./lib/tables.mjs";
+import { findCores, Team } from "./lib/team.mjs";
 
 const started = Date.now();
-const running = new Map(); // peer name -> Pair
+const running = new Map(); // peer name -> Team
 
 function progress(text) {
   process.stderr.write(`${`${((Date.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${text}\n`);
@@ -24,19 +24,20 @@ async function main() {
     return 0;
   }
   installOnce(progress);
-  const peers = new Map();
-  for (const name of options.peers) peers.set(name, await import(`./peers/${name}.mjs`));
-  for (const peer of peers.values()) await peer.checkBuilt?.();
+  const { peers, leftOut } = await findPeers(options);
+  const groups = options.groups
+    .map((group) => ({ ...group, peers: group.peers.filter((name) => peers.has(name)) }))
+    .filter((group) => group.peers.length > 0);
 
   const cores = findCores();
-  const results = Object.fromEntries(options.peers.map((name) => [name, {}]));
+  const results = Object.fromEntries([...peers.keys()].map((name) => [name, {}]));
   const failures = []; // failed for good
   const retries = []; // failed at first
   for (let pass = 0; pass < options.passes; pass++) {
     try {
-      await runPass({ pass, options, peers, cores, results, failures, retries });
+      for (const group of groups) await runPass(group, { pass, options, peers, cores, results, failures, retries });
     } finally {
-      stopAll();
+      await stopAll();
     }
   }
 
@@ -49,23 +50,46 @@ async function main() {
       pinnedTo: cores,
     },
     versions: { node: process.versions.node, openssl: process.versions.openssl },
-    options: { passes: options.passes, sizes: options.sizes, seconds: options.seconds, idlePeers: options.idlePeers },
+    options: {
+      groups,
+      passes: options.passes,
+      seconds: options.seconds,
+      idlePeers: options.idlePeers,
+      mailboxMessages: options.mailboxMessages,
+      publishedPeers: options.publishedPeers,
+    },
     peers: Object.fromEntries([...peers].map(([name, peer]) => [name, describe(peer)])),
     passes: results,
     summary: summarize(results),
-    ahead: peers.has("egtp") ? compare(results, "egtp") : undefined,
+    ahead: compareGroups(results, groups),
+    leftOut,
     failures,
     retries,
   };
-  print(report, options);
+  print(report, groups, options);
   return failures.length === 0 ? 0 : 1;
 }
 
+/** The alternatives that can run here. One that needs a program that is missing is left out, and that is said. */
+async function findPeers({ groups }) {
+  const peers = new Map();
+  const leftOut = [];
+  for (const name of new Set(groups.flatMap((group) => group.peers))) {
+    const peer = await import(`./peers/${name}.mjs`);
+    const missing = peer.findMissing?.();
+    if (missing === undefined) peers.set(name, peer);
+    else leftOut.push({ peer: name, reason: missing });
+  }
+  for (const peer of peers.values()) await peer.checkBuilt?.();
+  for (const { peer, reason } of leftOut) progress(`${peer} is left out: ${reason}`);
+  return { peers, leftOut };
+}
+
 /** One measure after the other, each of all peers in turn, so that what is compared was taken close in time. */
-async function runPass({ pass, options, peers, cores, results, failures, retries }) {
-  const names = rotate(options.peers, pass);
-  for (const measure of listMeasures(options)) {
-    if (measure.fresh) stopAll();
+async function runPass(group, { pass, options, peers, cores, results, failures, retries }) {
+  const names = rotate(group.peers, pass);
+  for (const measure of listMeasures(group, options)) {
+    if (measure.fresh) await stopAll();
     for (const name of names) {
       const peer = peers.get(name);
       if (measure.shared && peer.variantOf !== undefined) continue;
@@ -87,12 +111,12 @@ async function measureTwice(measure, name, peer, cores) {
   const errors = [];
   while (errors.length < 2) {
     try {
-      if (!running.has(name)) running.set(name, await Pair.start(name, cores));
+      if (!running.has(name)) running.set(name, await Team.start(name, cores));
       return { figures: await measure.run(running.get(name), peer), errors };
     } catch (error) {
       progress(`  failed: ${error.message}`);
       errors.push(error);
-      stop(name);
+      await stop(name);
     }
   }
   return { errors };
@@ -103,17 +127,23 @@ function rotate(names, by) {
   return [...names.slice(at), ...names.slice(0, at)];
 }
 
-function stop(name) {
-  running.get(name)?.stop();
+async function stop(name) {
+  const team = running.get(name);
   running.delete(name);
+  await team?.stop();
 }
 
-function stopAll() {
-  for (const name of [...running.keys()]) stop(name);
+async function stopAll() {
+  await Promise.all([...running.keys()].map(stop));
 }
 
 function describe(peer) {
-  return { title: peer.title, calls: peer.calls, version: readVersion(peer), variantOf: peer.variantOf };
+  return {
+    title: peer.title,
+    calls: peer.calls,
+    version: peer.readVersion?.() ?? readVersion(peer),
+    variantOf: peer.variantOf,
+  };
 }
 
 function readVersion({ packageName, packageFile }) {
@@ -121,7 +151,7 @@ function readVersion({ packageName, packageFile }) {
   return file === undefined || !existsSync(file) ? undefined : JSON.parse(readFileSync(file, "utf8")).version;
 }
 
-function print(report, { json, sizes }) {
+function print(report, groups, { json }) {
   if (json === "-") {
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
     return;
@@ -131,15 +161,16 @@ function print(report, { json, sizes }) {
   const lines = [
     "",
     `Node ${versions.node}, OpenSSL ${versions.openssl}, ${machine.cores} x ${machine.cpu}, ${machine.platform}`,
-    `Two processes over loopback, ${pinned ? "one core each" : "not pinned"}; medians of ${report.options.passes} pass(es) of ${report.options.seconds} s a measure.`,
+    `Processes over loopback, ${describeCores(machine.pinnedTo)}; medians of ${report.options.passes} pass(es) of ${report.options.seconds} s a measure.`,
     "Machines are noisy: compare ratios and CPU per message, not single rates.",
     "",
-    formatTables({ summary: report.summary, ahead: report.ahead, sizes, pinned }),
+    formatTables({ summary: report.summary, ahead: report.ahead, groups, pinned }),
     "",
     ...Object.entries(report.peers).map(
       ([name, { title, version }]) => `${name}: ${title}${version ? ` (${version})` : ""}`,
     ),
     "",
+    ...report.leftOut.map(({ peer, reason }) => `left out: ${peer}: ${reason}`),
     ...report.retries.map(
       ({ pass, peer, measure, error }) => `tried again in pass ${pass}: ${peer}, ${measure}: ${error.split("\n")[0]}`,
     ),
@@ -151,20 +182,24 @@ function print(report, { json, sizes }) {
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
 }
 
+function describeCores(cores) {
+  if (cores.length === 0) return "not pinned";
+  return cores.length === 2 ? "one core each where there are two, two cores where there are three" : "one core each";
+}
+
 for (const [signal, code] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ]) {
   process.on(signal, () => {
-    stopAll();
-    process.exit(code);
+    stopAll().finally(() => process.exit(code));
   });
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  stopAll();
+  await stopAll();
   process.stderr.write(`${error instanceof UsageError ? `${error.message}\n\n${help}` : `bench: ${error.message}\n`}`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }

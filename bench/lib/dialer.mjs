@@ -1,5 +1,5 @@
-// The dialing process of one alternative: it connects, sends, asks, and takes the times. Started by pair.mjs, which
-// speaks to it over the process channel.
+// The dialing process of one alternative: it connects, sends, asks, leaves mail, looks up, and takes the times. Started by
+// team.mjs, which speaks to it over the process channel.
 
 import { performance } from "node:perf_hooks";
 import { serveCommands } from "./commands.mjs";
@@ -16,13 +16,15 @@ const loneWarmFactor = 3;
 const peer = await import(`../peers/${process.argv[2]}.mjs`);
 const held = [];
 let material;
+let server;
 let address;
 let dialer;
 let connection;
+let published;
 
 async function connect(options) {
-  ({ material, address } = options);
-  dialer = await peer.createDialer(material);
+  ({ material, server, address } = options);
+  dialer = await peer.createDialer(material, server);
   connection = await dialer.connect(address);
   await ask(connection);
 }
@@ -101,12 +103,8 @@ async function openRequests({ seconds, open }) {
   return { perSecond: await run(count), requests: count };
 }
 
-async function askMany(count, open) {
-  let left = count;
-  const loop = async () => {
-    while (left-- > 0) await ask(connection);
-  };
-  await Promise.all(Array.from({ length: open }, loop));
+function askMany(count, open) {
+  return repeat(count, open, () => ask(connection));
 }
 
 async function firstContacts({ seconds, open }) {
@@ -120,7 +118,7 @@ async function firstContacts({ seconds, open }) {
 /** Each contact has a dialer of its own, made before the time runs: the listener has never heard of it. */
 async function timeContacts(count, open) {
   const dialers = [];
-  for (let i = 0; i < count; i++) dialers.push(await peer.createDialer(material));
+  for (let i = 0; i < count; i++) dialers.push(await peer.createDialer(material, server));
   globalThis.gc();
   const closing = [];
   let next = 0;
@@ -140,11 +138,78 @@ async function timeContacts(count, open) {
 /** Connections that were used once and stay open. */
 async function hold({ count }) {
   for (let i = 0; i < count; i++) {
-    const stranger = await peer.createDialer(material);
+    const stranger = await peer.createDialer(material, server);
     const contact = await stranger.connect(address);
     await ask(contact);
     held.push(contact);
   }
+}
+
+/** Leaves mail for somebody who is away, so much at a time, until all of it is acknowledged as stored. */
+async function leaveMail({ server, address, size, count, open }) {
+  const body = new Uint8Array(size).fill(1);
+  const sender = await peer.createSender(server, address);
+  globalThis.gc();
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  await repeat(count, open, () => sender.leave(body));
+  const seconds = (performance.now() - started) / 1000;
+  return { seconds, cpu: process.cpuUsage(cpu) };
+}
+
+/** Makes so many peers known, to be looked up later. */
+async function publish({ server, count }) {
+  published = await peer.publish(server, count);
+}
+
+/** Looks up what was published, each peer once by each client, in which nothing is cached. */
+async function lookUps({ server, seconds, open }) {
+  const run = async (count) => {
+    let elapsed = 0;
+    for (let done = 0; done < count; done += published.length) elapsed += await lookUpAll(server, open, undefined);
+    return (Math.ceil(count / published.length) * published.length) / elapsed;
+  };
+  const count = Math.ceil((await warmUp(run, published.length, seconds)) * seconds);
+  globalThis.gc();
+  return { perSecond: await run(count), lookUps: count };
+}
+
+async function loneLookUps({ server, seconds }) {
+  const samples = [];
+  await lookUpAll(server, 1, undefined);
+  for (let elapsed = 0; elapsed < seconds; ) elapsed += await lookUpAll(server, 1, samples);
+  samples.sort((a, b) => a - b);
+  return { p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), samples: samples.length };
+}
+
+/** @returns Seconds. */
+async function lookUpAll(server, open, samples) {
+  const client = await peer.createLookUpClient(server);
+  const [first, ...rest] = published;
+  await client.lookUp(first); // brings connection and session about
+  const started = performance.now();
+  await repeat(rest.length, open, async (at) => {
+    const before = performance.now();
+    await client.lookUp(rest[at]);
+    samples?.push((performance.now() - before) * 1000);
+  });
+  const seconds = (performance.now() - started) / 1000;
+  await client.close();
+  return seconds;
+}
+
+/** Clients that a relay expects mail for, connected to it and otherwise idle. */
+async function register({ server, count }) {
+  for (let i = 0; i < count; i++) held.push(await peer.register(server));
+}
+
+/** Does something so many times, so many of them at once. */
+async function repeat(count, open, act) {
+  let next = 0;
+  const loop = async () => {
+    while (next < count) await act(next++);
+  };
+  await Promise.all(Array.from({ length: open }, loop));
 }
 
 async function ask(contact) {
@@ -163,4 +228,17 @@ function percentile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }
 
-serveCommands({ connect, chooseCount, oneWay, loneRequests, openRequests, firstContacts, hold });
+serveCommands({
+  connect,
+  chooseCount,
+  oneWay,
+  loneRequests,
+  openRequests,
+  firstContacts,
+  hold,
+  leaveMail,
+  publish,
+  lookUps,
+  loneLookUps,
+  register,
+});

@@ -1,6 +1,7 @@
-// The listening process of one alternative. It counts what arrives, echoes requests, and confirms totals.
-// Started by pair.mjs, which speaks to it over the process channel.
+// The listening process of one alternative. It counts what arrives, echoes requests, and confirms totals; or it is away
+// while mail is left for it, and comes back for it. Started by team.mjs, which speaks to it over the process channel.
 
+import { performance } from "node:perf_hooks";
 import { serveCommands } from "./commands.mjs";
 import { readMemory } from "./memory.mjs";
 import { ECHO, encodeTotal, readConfirm } from "./signals.mjs";
@@ -10,6 +11,7 @@ const peer = await import(`../peers/${process.argv[2]}.mjs`);
 let messages = 0;
 let bytes = 0;
 let awaited;
+let mailbox;
 
 const handlers = {
   onMessage(body) {
@@ -36,8 +38,38 @@ function confirm() {
   bytes = 0;
 }
 
+/** Arranges for mail and is away. @returns What a sender must know. */
+async function openMailbox({ server, folder }) {
+  mailbox = await peer.openMailbox(server, folder);
+  return mailbox.address;
+}
+
+/** Comes back and takes all there is, until the last is handed over. Is away again after it. */
+async function collect({ count, size }) {
+  let received = 0;
+  let receivedBytes = 0;
+  globalThis.gc();
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  const leave = await mailbox.collect(count, (body) => {
+    received += 1;
+    receivedBytes += body.byteLength;
+  });
+  const seconds = (performance.now() - started) / 1000;
+  const used = process.cpuUsage(cpu);
+  await leave();
+  if (received !== count || receivedBytes !== count * size) {
+    throw new Error(
+      `${count} mails of ${size} bytes were left, ${received} of ${receivedBytes} bytes in all were collected`,
+    );
+  }
+  return { seconds, cpu: used };
+}
+
 serveCommands({
-  listen: async ({ material }) => (await peer.listen(material, handlers)).address,
+  listen: async ({ material, server }) => (await peer.listen(material, handlers, server)).address,
+  openMailbox,
+  collect,
   cpu: () => process.cpuUsage(),
   memory: readMemory,
   collectGarbage: () => globalThis.gc(),

@@ -1,6 +1,7 @@
 // Memory of this process once the garbage is gone. Needs --expose-gc.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { readResidentOf } from "./other-process.mjs";
 
 const rounds = 4;
 const roundMs = 50;
@@ -14,4 +15,10 @@ export async function readMemory() {
   globalThis.gc();
   const { rss, heapUsed, external } = process.memoryUsage();
   return { resident: rss, javascript: heapUsed + external };
+}
+
+/** @returns The same of a program of another kind: what is resident, garbage included. */
+export async function readMemoryOf(pid) {
+  await sleep(rounds * roundMs);
+  return { resident: readResidentOf(pid) };
 }

@@ -1,19 +1,19 @@
 // The command line.
 
 import { parseArgs } from "node:util";
-
-export const peerNames = ["tcp", "tcp-joined", "tls", "tls-joined", "secret-stream", "zeromq", "libp2p", "egtp"];
-const defaultSizes = "100,1k,16k,1m";
+import { groupNames, groups, peerNames } from "./groups.mjs";
 
 export const help = `Usage: node bench/run.mjs [options]
 
-Measures EGTP and the alternatives in one run, between two processes over loopback, and prints the medians.
+Measures EGTP and the alternatives in one run, between processes over loopback, and prints the medians.
 
-  --quick          one short pass, to see that everything works: about a minute
+  --quick          one short pass, to see that everything works: about two minutes
+  --group GROUPS   comma-separated, of: ${groupNames.join(", ")}
   --only NAMES     comma-separated, of: ${peerNames.join(", ")}
                    (ratios to raw TCP need tcp among them)
   --passes N       passes over all alternatives (3; with --quick 1)
-  --sizes SIZES    message sizes, comma-separated, k and m for KiB and MiB (${defaultSizes})
+  --sizes SIZES    message sizes, comma-separated, k and m for KiB and MiB
+                   (${groups.direct.sizes}; relay ${groups.relay.sizes}; store ${groups.store.sizes})
   --json FILE      write all figures to FILE, or to standard output in place of the tables with "-"
   --help           this text
 
@@ -29,9 +29,10 @@ export function readOptions(args) {
       args,
       options: {
         quick: { type: "boolean", default: false },
+        group: { type: "string" },
         only: { type: "string" },
         passes: { type: "string" },
-        sizes: { type: "string", default: defaultSizes },
+        sizes: { type: "string" },
         json: { type: "string" },
         help: { type: "boolean", default: false },
       },
@@ -40,31 +41,44 @@ export function readOptions(args) {
     throw new UsageError(error.message);
   }
   const { quick, json } = values;
+  const only = readNames("--only", "peer", values.only, peerNames);
   return {
     help: values.help,
     quick,
     json,
-    peers: readPeers(values.only),
+    groups: readNames("--group", "group", values.group, groupNames)
+      .map((name) => ({
+        name,
+        ours: groups[name].ours,
+        peers: groups[name].peers.filter((peer) => only.includes(peer)),
+        sizes: readSizes(values.sizes ?? groups[name].sizes),
+      }))
+      .filter(({ peers }) => peers.length > 0),
     passes: readCount("--passes", values.passes ?? (quick ? "1" : "3")),
-    sizes: values.sizes.split(",").map(readSize),
     seconds: quick ? 0.2 : 1,
     idlePeers: quick ? 100 : 400,
+    mailboxMessages: quick ? 2_000 : 10_000,
+    publishedPeers: quick ? 200 : 1_000,
   };
 }
 
-function readPeers(text) {
-  if (text === undefined) return peerNames;
+function readNames(option, kind, text, known) {
+  if (text === undefined) return known;
   const chosen = text.split(",").map((name) => name.trim());
   for (const name of chosen) {
-    if (!peerNames.includes(name))
-      throw new UsageError(`--only: no peer ${JSON.stringify(name)}, there are ${peerNames.join(", ")}`);
+    if (!known.includes(name))
+      throw new UsageError(`${option}: no ${kind} ${JSON.stringify(name)}, there are ${known.join(", ")}`);
   }
-  return peerNames.filter((name) => chosen.includes(name));
+  return known.filter((name) => chosen.includes(name));
 }
 
 function readCount(option, text) {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new UsageError(`${option}: ${JSON.stringify(text)} is not a count`);
   return Number(text);
+}
+
+function readSizes(text) {
+  return text === "" ? [] : text.split(",").map(readSize);
 }
 
 function readSize(text) {

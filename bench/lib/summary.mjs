@@ -1,7 +1,7 @@
 // From the figures of each pass to medians and ratios. A ratio is taken within a pass, and then its median over the
 // passes: the machine's mood is the same on both sides of it.
 
-const moreIsBetter = new Set(["perSecond", "megabytesPerSecond"]);
+const moreIsBetter = new Set(["perSecond", "megabytesPerSecond", "collectedPerSecond"]);
 
 /** @param results - results[peer][measure][pass] is an object of numbers, or undefined where the measure failed. */
 export function summarize(results) {
@@ -12,6 +12,7 @@ export function summarize(results) {
       summary[peer][measure] = {};
       for (const field of fieldsOf(passes)) {
         const values = passes.filter(Boolean).map((figures) => figures[field]);
+        if (!values.every(Number.isFinite)) continue; // the system does not tell
         const timesTcp = ratio(passes, results.tcp?.[measure], field);
         summary[peer][measure][field] = {
           median: median(values),
@@ -25,18 +26,25 @@ export function summarize(results) {
   return summary;
 }
 
-/** How many times better `ours` does than each other peer: above 1 it is ahead, in rates as in times and memory. */
-export function compare(results, ours) {
+/** How many times better EGTP does than the others of each group: above 1 it is ahead, in rates as in times and memory. */
+export function compareGroups(results, groups) {
   const ahead = {};
-  for (const other of Object.keys(results).filter((name) => name !== ours)) {
-    ahead[other] = {};
-    for (const [measure, passes] of Object.entries(results[ours] ?? {})) {
-      ahead[other][measure] = {};
-      for (const field of fieldsOf(passes)) {
-        const theirs = results[other][measure];
-        const value = moreIsBetter.has(field) ? ratio(passes, theirs, field) : ratio(theirs, passes, field);
-        if (value !== undefined) ahead[other][measure][field] = value;
-      }
+  for (const { ours, peers } of groups) {
+    if (!peers.includes(ours)) continue;
+    for (const other of peers.filter((name) => name !== ours)) ahead[other] ??= compare(results, ours, other);
+  }
+  return Object.keys(ahead).length > 0 ? ahead : undefined;
+}
+
+function compare(results, ours, other) {
+  const ahead = {};
+  for (const [measure, passes] of Object.entries(results[ours])) {
+    const theirs = results[other][measure];
+    if (theirs === undefined) continue;
+    ahead[measure] = {};
+    for (const field of fieldsOf(passes)) {
+      const value = moreIsBetter.has(field) ? ratio(passes, theirs, field) : ratio(theirs, passes, field);
+      if (value !== undefined) ahead[measure][field] = value;
     }
   }
   return ahead;
