@@ -93,6 +93,12 @@ export class Connector {
     return failures;
   }
 
+  /** Looks for a newer contact record of a peer than is known. */
+  async refresh(route: PeerRoute): Promise<void> {
+    const { lookup } = this.#options;
+    if (lookup !== undefined) await this.#lookUp(route, lookup, []);
+  }
+
   /** Gives up all dials and lookups. */
   stop(): void {
     this.#stopReason = new RouteError("EGTP_NODE_STOPPING");

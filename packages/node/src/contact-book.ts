@@ -22,6 +22,8 @@ export class ContactBook {
   readonly #entries = new Map<PeerId, Entry>();
   readonly #max: number;
   readonly #verify: VerifySignature;
+  /** Told of each record that is newer than what was known of its peer. */
+  onNewer: (record: ContactRecord) => void = () => {};
 
   /** @param max - Records kept. */
   constructor(max: number, verify: VerifySignature) {
@@ -73,6 +75,7 @@ export class ContactBook {
       if (this.#entries.size <= this.#max) break;
       this.#entries.delete(oldest);
     }
+    this.onNewer(record);
     return record;
   }
 }

@@ -96,6 +96,8 @@ export class Delivery {
   readonly #typeNumbers = new Map<string, number>();
   readonly #deadlines = new DeadlineHeap<Conversation>();
   #ready: Conversation[] = [];
+  /** Peers for whom something lies in mailboxes, as far as is known. Bounded by the conversations. */
+  readonly inMailboxes = new Set<PeerId>();
   /** Peers whose sender was told that the outbox is full. */
   readonly #starved = new Set<PeerId>();
   /** New conversations number from here, above all that was forgotten. */
@@ -275,6 +277,11 @@ export class Delivery {
   /** The relay did not take it: what was in it waits again, as if it had not left. */
   returned(peer: PeerId, flight: Flight, now: Millis): void {
     this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.returned(flight));
+  }
+
+  /** The peer collects its mail at these relays: what lies in mailboxes elsewhere leaves again. */
+  forsake(peer: PeerId, relays: ReadonlySet<PeerId>, now: Millis): void {
+    this.#tell(peer, now, ({ outboxes }) => outboxes.each((outbox) => outbox.forsake(relays)));
   }
 
   // ---- Receiving.
@@ -483,6 +490,7 @@ export class Delivery {
       const conversation = new Conversation(peer, this.#ledger, this.#firstNumber);
       conversation.outboxes.resume(messages.slice(from, to), this.#ledger);
       this.#conversations.set(peer, conversation);
+      if (conversation.outboxes.hasStored) this.inMailboxes.add(peer);
       this.#deadlines.wake(conversation, conversation.outboxes.nextDeadline);
       from = to;
     }
@@ -521,6 +529,7 @@ export class Delivery {
     }
     if (found === undefined) return false;
     this.#conversations.delete(found.peer);
+    this.inMailboxes.delete(found.peer);
     this.#deadlines.remove(found);
     this.#firstNumber = Math.max(this.#firstNumber, found.outbox.window.top);
     return true;
@@ -549,6 +558,8 @@ export class Delivery {
   /** Looks again at when a conversation must be woken, and whether it has something to say. */
   #after(conversation: Conversation, now: Millis): void {
     conversation.outboxes.prune();
+    if (conversation.outboxes.hasStored) this.inMailboxes.add(conversation.peer);
+    else this.inMailboxes.delete(conversation.peer);
     this.#wake(conversation, now);
     if (!conversation.isReady && conversation.hasSomethingToSay(now)) this.#makeReady(conversation);
   }

@@ -59,6 +59,11 @@ export interface NodeLimits {
    */
   readonly unansweredBytes: number;
 
+  /** When mail for a peer lies in a mailbox for so long, it is looked up again: it may not go there any more, */
+  readonly followMailMs: Millis;
+  /** then ever more rarely, up to this. */
+  readonly maxFollowMailMs: Millis;
+
   /** Mail that nobody here can read is left in its mailbox for so long at a time, to come again when its sender was not heard. */
   readonly unreadMailMs: Millis;
   /** After so long its sender is given up, or was made up. */
@@ -109,6 +114,8 @@ export const defaultNodeLimits: NodeLimits = {
   lookupMs: 10_000,
   maxContactRecords: 4_096,
   unansweredBytes: 32 * 1024,
+  followMailMs: 30_000,
+  maxFollowMailMs: 60 * minuteMs,
   unreadMailMs: 5_000,
   unreadMailForMs: 60 * minuteMs,
   maxUnreadMails: 32,

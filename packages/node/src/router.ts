@@ -15,6 +15,7 @@
  */
 import {
   authTagBytes,
+  type ContactRecord,
   closeReason,
   EgtpError,
   envelopeHeaderBytes,
@@ -40,6 +41,7 @@ import { RouteError } from "./errors.ts";
 import type { EventHub } from "./events.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Lookup } from "./lookup.ts";
+import { MailFollower } from "./mail-follower.ts";
 import { NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { strategyText } from "./strategy-order.ts";
@@ -113,6 +115,7 @@ export class Router implements ConnectorHost {
   /** By relay; the oldest of `maxMailSources` leaves. */
   readonly #mailSources = new Map<string, Asker>();
   readonly #unread: UnreadMail;
+  readonly #follower: MailFollower;
   /** Routes to look at in the next flush. */
   #dirty: PeerRoute[] = [];
   /** Peers that could not be reached, until their next attempt succeeds. */
@@ -141,6 +144,8 @@ export class Router implements ConnectorHost {
     this.#schedule = options.schedule;
     this.#limits = options.limits;
     this.#unread = new UnreadMail(options.limits);
+    this.#follower = new MailFollower(options.limits);
+    options.book.onNewer = (record) => this.#heedRecord(record);
     this.#events = options.events;
     this.#overheadBytes = envelopeHeaderBytes("offer", options.sealedSender) + authTagBytes + usualControlBytes;
     const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
@@ -255,6 +260,7 @@ export class Router implements ConnectorHost {
       this.#flushRoute(route, now);
     }
     for (const route of this.#waiting) next = Math.min(next, route.retryAt);
+    if (this.#options.lookup !== undefined) next = Math.min(next, this.#followMail(now));
     next = Math.min(next, this.#sweepAt, this.#unread.giveBack(now), endpoint.nextDeadline ?? Infinity);
     this.#arm(next <= now ? now + stuckMs : next, now);
     this.#options.host.afterFlush();
@@ -609,6 +615,35 @@ export class Router implements ConnectorHost {
     }
   }
 
+  /** @returns When to come again. */
+  #followMail(now: Millis): Millis {
+    const { inMailboxes } = this.#endpoint.delivery;
+    for (const peer of this.#follower.due(inMailboxes, now)) void this.connector.refresh(this.#route(peer));
+    return this.#follower.next(inMailboxes, now);
+  }
+
+  /** A newer record of a peer: where it does not collect its mail any more, nothing is left for it. */
+  #heedRecord({ id }: ContactRecord): void {
+    const links = this.#routes.get(id)?.links ?? [];
+    if (links.length === 0 && !this.#endpoint.delivery.inMailboxes.has(id)) return;
+    const now = this.turn();
+    const relays = this.#relaysOf(id, now);
+    if (relays === undefined) return;
+    for (const link of links) {
+      if (link.strategy?.kind === "relay" && !relays.has(link.strategy.relay))
+        link.link.close("the peer left the relay");
+    }
+    this.#endpoint.delivery.forsake(id, relays, now);
+  }
+
+  /** Where a peer collects its mail, as far as it said; `undefined` when that is not known. */
+  #relaysOf(peer: PeerId, now: Millis): ReadonlySet<PeerId> | undefined {
+    const record = this.#options.book.get(peer, now);
+    if (record === undefined || record.gone) return undefined;
+    const ways = [...record.strategies, ...(this.#routes.get(peer)?.introduced ?? [])];
+    return new Set(ways.flatMap((way) => (way.kind === "relay" ? [way.relay] : [])));
+  }
+
   /** An answer is owed. It goes where everything to this peer goes; failing that, to where the question came from. */
   #couldNotRead(route: PeerRoute, { lost }: Extract<Received, { kind: "unreadable" }>, now: Millis): void {
     const { peer } = route;
@@ -730,7 +765,13 @@ export class Router implements ConnectorHost {
     if (fate.state === "refused") {
       link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
     } else this.#reached(route, link);
-    if (flight !== undefined) this.#endpoint.fate(route.peer, flight, fate, this.turn());
+    if (flight === undefined) return;
+    const now = this.turn();
+    this.#endpoint.fate(route.peer, flight, fate, now);
+    if (fate.state !== "stored") return;
+    // It may have been under way when the peer left that relay.
+    const relays = this.#relaysOf(route.peer, now);
+    if (relays?.has(fate.relay) === false) this.#endpoint.delivery.forsake(route.peer, relays, now);
     else if (fate.state === "stored") this.#endpoint.knockStored(route.peer);
   }
 

@@ -1,6 +1,6 @@
 /** Links that lead through a relay: what the router makes of what the relay says. */
 import { createIdentity, identityFromSeed } from "@egtp/mesgen";
-import { defineMessage, EgtpError, type PeerId, peerIdToBytes } from "@egtp/wire";
+import { defineMessage, EgtpError, type PeerId, peerIdToBytes, signContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, NodePart, Transport } from "../src/index.ts";
 import { MemoryNetwork } from "../src/memory.ts";
@@ -150,6 +150,88 @@ test("what a part advertises while the node starts stands in its first record", 
   await world.time.pass(1_000);
   const published = events.filter(({ kind }) => kind === "published");
   expect(published).toMatchObject([{ strategies: [{ kind: "relay", relay: first }] }]);
+});
+
+describe("a peer that collects its mail elsewhere by now", () => {
+  const stored = (relay: PeerId): EnvelopeFate => ({ state: "stored", relay, until: world.time.now() + 1_000_000_000 });
+  const bob = createIdentity();
+  let seq = 0;
+
+  /** What bob publishes. */
+  async function collectsAt(relay: PeerId): Promise<Uint8Array> {
+    const record = signContactRecord(
+      {
+        id: bob.peer,
+        seq: ++seq,
+        issued: world.time.now(),
+        ttl: 86_400_000,
+        strategies: [{ kind: "relay", relay }],
+        services: [],
+        gone: false,
+      },
+      (message) => bob.keys.sign(message),
+    );
+    await world.lookup.publish(record);
+    return record;
+  }
+
+  /** Alice has given something for him to the first relay, which has not said anything yet. */
+  async function givenToTheFirst(): Promise<{ alice: WorldNode; relays: ScriptedRelays; looked: number[] }> {
+    const looked: number[] = [];
+    const relays = new ScriptedRelays();
+    const lookUp = (peer: PeerId): Promise<Uint8Array | undefined> => {
+      if (peer === bob.peer) looked.push(world.time.now());
+      return world.lookup.lookUp(peer);
+    };
+    const lookup = { kind: "counting", lookUp, publish: (record: Uint8Array) => world.lookup.publish(record) };
+    const alice = await world.join("alice", { parts: [relays], lookup, isListed: false });
+    await collectsAt(first);
+    void alice.node.send(bob.peer, note, body);
+    await world.time.run(() => relays.links.some((link) => link.sent.length > 0));
+    return { alice, relays, looked };
+  }
+
+  /** Alice has left something for him there. */
+  async function leftAtTheFirst(): ReturnType<typeof givenToTheFirst> {
+    const given = await givenToTheFirst();
+    given.relays.links[0]!.answer(stored(first));
+    return given;
+  }
+
+  test("is followed as soon as somebody says so: what was left for it leaves again, and the old way is not used", async () => {
+    const { alice, relays } = await leftAtTheFirst();
+    await world.time.pass(1_000);
+    alice.node.learn(await collectsAt(second));
+    await world.time.run(() => relays.links.length === 2 && relays.links[1]!.sent.length > 0);
+    expect(relays.dialled).toEqual([first, second]);
+    expect(relays.links[0]!.writable).toBe(false);
+  });
+
+  test("is followed before long though nobody says so", async () => {
+    const { relays } = await leftAtTheFirst();
+    await world.time.pass(1_000);
+    await collectsAt(second);
+    await world.time.run(() => relays.links.length === 2 && relays.links[1]!.sent.length > 0, 31_000);
+    expect(relays.dialled).toEqual([first, second]);
+  });
+
+  test("is followed by what was under way to the old place, too", async () => {
+    const { alice, relays } = await givenToTheFirst();
+    relays.links[0]!.close = () => {};
+    alice.node.learn(await collectsAt(second));
+    await world.time.pass(100);
+    relays.links[0]!.answer(stored(first));
+    relays.links[0]!.end("closed");
+    await world.time.run(() => relays.links.length === 2 && relays.links[1]!.sent.length > 0, 10_000);
+  });
+
+  test("is asked for ever more rarely, and no longer than mail lies there", async () => {
+    const { looked } = await leftAtTheFirst();
+    const begun = looked.length;
+    await world.time.pass(24 * 3_600_000);
+    expect(looked.length - begun).toBeGreaterThan(24);
+    expect(looked.length - begun).toBeLessThan(34);
+  });
 });
 
 describe("mail that nobody here can read", () => {

@@ -321,6 +321,7 @@ export class Outbox {
   stored(flight: Flight, stored: Stored, now: Millis): void {
     const { window } = this;
     flight.awaitsFate = false;
+    flight.storedAt = stored.relay;
     let last: Outgoing | undefined;
     for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
       const at = number & window.mask;
@@ -351,6 +352,25 @@ export class Outbox {
   /** What changed of it must be known to the next run too. */
   #keep(outgoing: Outgoing): void {
     if (outgoing.isKept) this.#ledger.maps.keepMessage(outgoing);
+  }
+
+  /** The peer collects its mail at these relays: what lies in mailboxes elsewhere leaves again. */
+  forsake(relays: ReadonlySet<PeerId>): void {
+    const { window } = this;
+    if (window.stored === 0) return;
+    for (let number = window.base; number < window.sentTop; number++) {
+      const at = number & window.mask;
+      if ((window.flags[at]! & isStored) === 0) continue;
+      const outgoing = window.slots[at]!;
+      // Of what an earlier run left only the message knows where it is.
+      const relay = window.flights[at]?.storedAt ?? outgoing.stored?.relay;
+      if (relay === undefined || relays.has(relay)) continue;
+      if (outgoing.stored !== undefined) {
+        outgoing.stored = undefined;
+        this.#keep(outgoing);
+      }
+      window.makeDue(number);
+    }
   }
 
   /** The relay did not take it: what is in it waits again, as if it had not left. */

@@ -110,6 +110,11 @@ export class Outboxes {
     return this.current.isQuiet && this.#earlier.length === 0;
   }
 
+  /** Something lies in a mailbox, as far as is known. */
+  get hasStored(): boolean {
+    return this.current.window.stored > 0 || this.#earlier.some(({ window }) => window.stored > 0);
+  }
+
   /** When `tick` must be called, at the latest. */
   get nextDeadline(): Millis {
     let next = this.current.nextDeadline;

@@ -5,7 +5,7 @@
  *
  * It counts what is in which state, so that "is there anything to do" costs nothing. It decides nothing.
  */
-import type { Epoch, Millis } from "@egtp/wire";
+import type { Epoch, Millis, PeerId } from "@egtp/wire";
 import type { Outgoing } from "./outgoing.ts";
 
 /** One envelope that left with messages. */
@@ -20,6 +20,8 @@ export class Flight {
   readonly generation: number;
   /** It was given to a relay, which has not said what became of it: until then no timer sends anything of it again. */
   awaitsFate: boolean;
+  /** Where it lies, or lay, in a mailbox. */
+  storedAt: PeerId | undefined = undefined;
   /** All its numbers lie in [from, to). */
   from = Infinity;
   to = 0;
