@@ -82,8 +82,13 @@ export interface NodeLimits {
   readonly maxSources: number;
 
   // ---- The contact record
-  /** How long our contact record is valid. It is published anew after a third of this. */
+  /**
+   * How long our contact record is valid: longer than relays keep mail for us, 21 days, since whoever would leave us some while
+   * we are away has to find them.
+   */
   readonly contactTtlMs: Millis;
+  /** It is published anew after this, or after a third of that: a directory may forget it. */
+  readonly republishMs: Millis;
 
   /** How long `start` waits for it to be published; then it goes on without. */
   readonly firstPublishMs: Millis;
@@ -123,7 +128,8 @@ export const defaultNodeLimits: NodeLimits = {
   maxSpokenTo: 64,
   spokenToMs: 10_000,
   maxSources: 4_096,
-  contactTtlMs: 24 * 60 * minuteMs,
+  contactTtlMs: 22 * 24 * 60 * minuteMs,
+  republishMs: 8 * 60 * minuteMs,
   firstPublishMs: 2_000,
   stopMs: 5_000,
 };

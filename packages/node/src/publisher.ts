@@ -1,6 +1,6 @@
 /**
  * Our own contact record: made when the ways in are known, numbered above whatever was published before, published, and
- * made anew when the ways change or a third of its life has passed.
+ * made anew when the ways change, and now and then.
  *
  * @see docs/spec.md, "Contact record"
  */
@@ -103,8 +103,8 @@ export class Publisher {
     if (lookup?.publish !== undefined && events.wants("published")) {
       events.emit({ kind: "published", at: schedule.now(), seq: this.#seq, strategies: this.#strategies, error });
     }
-    const againMs =
-      error === undefined ? limits.contactTtlMs / 3 : Math.min(limits.maxRetryMs, limits.contactTtlMs / 3);
+    const { contactTtlMs, republishMs, maxRetryMs } = limits;
+    const againMs = Math.min(contactTtlMs / 3, republishMs, error === undefined ? Infinity : maxRetryMs);
     this.#cancelTimer = schedule.setTimer(() => void this.#publish(), againMs);
   }
 

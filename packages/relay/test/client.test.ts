@@ -103,6 +103,13 @@ describe("two peers that accept no connections", () => {
     ).toHaveLength(1_000);
   });
 
+  test("leave mail for one who is away for long: its record goes on naming its relay", async () => {
+    const { alice, bob } = await pair();
+    await world.time.of(bob.node.stop());
+    await world.time.pass(30 * 3_600_000);
+    expect(await world.time.of(alice.node.send(bob.node.peerId, note, body))).toMatchObject({ state: "stored" });
+  });
+
   test("wait no longer than a moment for the first of two relays when it does not answer", async () => {
     const relays = [await world.relay("one"), await world.relay("two")];
     const alice = await world.peer("alice", { listen: true, relayed: { count: 0 } });
