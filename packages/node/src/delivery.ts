@@ -62,12 +62,15 @@ export interface Wants {
   readonly application: boolean;
   /** The messages may all not travel as early data: without an established session none of them can leave. */
   readonly establishedOnly: boolean;
+  /** Among it something that the peer receipts as soon as it comes: messages, replies or a probe. */
+  readonly asks: boolean;
 }
 
-const wantsOf: readonly Wants[] = [0, 1, 2, 3, 4, 5, 6, 7].map((bits) => ({
+const wantsOf: readonly Wants[] = Array.from({ length: 16 }, (_, bits) => ({
   any: (bits & 1) !== 0,
   application: (bits & 2) !== 0,
   establishedOnly: (bits & 4) !== 0,
+  asks: (bits & 8) !== 0,
 }));
 
 /** Marks that `mark` closed and `committed` opens: what of them may be told to peers. */
@@ -228,8 +231,10 @@ export class Delivery {
     if (conversation === undefined) return wantsOf[0]!;
     const { outboxes, inbox } = conversation;
     const application = outboxes.hasMessages;
-    const any = application || outboxes.wantsProbe || inbox.isDue(now);
-    return wantsOf[(any ? 1 : 0) | (application ? 2 : 0) | (application && outboxes.onlyEstablished ? 4 : 0)]!;
+    const asks = application || outboxes.wantsProbe;
+    const any = asks || inbox.isDue(now);
+    const establishedOnly = application && outboxes.onlyEstablished;
+    return wantsOf[(any ? 1 : 0) | (application ? 2 : 0) | (establishedOnly ? 4 : 0) | (asks ? 8 : 0)]!;
   }
 
   /**

@@ -79,7 +79,7 @@ const maxKnockMs = 60_000;
 /** Link frames of one envelope: a contact record, a challenge, up to 8 responses. */
 const linkRoom = maxContactRecordBytes + 4 + 9 * 9;
 const maxResponses = 8;
-const wantsNothing: Wants = { any: false, application: false, establishedOnly: false };
+const wantsNothing: Wants = { any: false, application: false, establishedOnly: false, asks: false };
 
 /** What was opened, and the mail it was. */
 type OpenedMail = Opened & { readonly mail?: Mail };

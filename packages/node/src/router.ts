@@ -700,7 +700,7 @@ export class Router implements ConnectorHost {
         link.silentAt === Infinity &&
         !link.isSilent &&
         !link.isRelayed &&
-        (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).application);
+        (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).asks);
       const isAnswer = link.isRelayed && this.#unread.has(peer) && endpoint.mesgen.owes(peer, now);
       const envelope =
         budget === Infinity

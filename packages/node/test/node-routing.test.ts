@@ -333,6 +333,30 @@ test("a link that falls silent loses its preference, and another way is found", 
   expect(alice.node.stats().dials).toBe(2);
 });
 
+test("a link over which a message was taken in and nothing more comes falls silent, too", async () => {
+  const alice = await world.join("alice");
+  const bob = await world.join("bob");
+  let finish = (): void => {};
+  bob.node.handle(
+    note,
+    () =>
+      new Promise<void>((resolve) => {
+        finish = resolve;
+      }),
+  );
+  const outcome = alice.node.send(bob.node.peerId, note, body);
+  await world.time.pass(100);
+  const begun = world.time.now();
+  // His machine hangs. It has said that it received the message, so that is not sent again.
+  world.network.drop = () => true;
+  await world.time.run(() => alice.events.some((event) => event.kind === "link" && event.state === "silent"));
+  // Asked after a second, and heard of no more for two.
+  expect(world.time.now() - begun).toBeLessThan(3_100);
+  world.network.drop = undefined;
+  finish();
+  expect(await world.time.of(outcome)).toEqual({ state: "delivered" });
+});
+
 test("an answer goes down the link that the peer opened when it has no other, and both ends challenge it", async () => {
   const server = await world.join("server");
   const client = await world.join("client", { listen: false });
