@@ -189,6 +189,22 @@ export function describeMailboxStore(
       same((await store.find(alice))?.isOpen, true, "alice was not");
     });
 
+    test("gives no mail up before an older one, and makes room of what is over", {
+      ttlMs: 10_000,
+      maxMessages: 2,
+    }, async (store) => {
+      await register(store, alice, "01");
+      const until = async (content: number, now: Millis) => {
+        const deposited = await put(store, alice, content, { now });
+        return deposited.state === "stored" ? deposited.until : 0;
+      };
+      const first = await until(1, start + 5_000);
+      if ((await until(2, start)) < first) throw new Error("The second goes before the first, when a clock goes back");
+      same(refusalOf(await put(store, alice, 3, { now: start + 9_000 })), "mailbox-full", "while both are there");
+      stored(await put(store, alice, 3, { now: start + 17_000 }));
+      same((await all(store, alice, start + 17_000)).map(contentOf), [3], "what is there");
+    });
+
     test("lets one run at a time have a mailbox: the newest, and no fight", { freshMs: 150_000 }, async (store) => {
       const first = (id: string, at = 0) => store.register(alice, { id, isFirst: true }, start + at);
       const refresh = (id: string, at: number) => store.register(alice, { id, isFirst: false }, start + at);

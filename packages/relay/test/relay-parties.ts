@@ -37,6 +37,8 @@ export class Owner {
   tag = new Uint8Array(8);
   /** Whether it acknowledges what it gets. */
   acknowledges: boolean;
+  /** While it is set, its node takes nothing in. */
+  busy: Promise<void> | undefined;
   readonly #run: Uint8Array;
 
   constructor(node: EgtpNode, relay: PeerId, { run = 1, acknowledges = true } = {}) {
@@ -44,7 +46,8 @@ export class Owner {
     this.relay = relay;
     this.acknowledges = acknowledges;
     this.#run = new Uint8Array(8).fill(run);
-    node.handle(mailMessage, ({ body }) => {
+    node.handle(mailMessage, async ({ body }) => {
+      await this.busy;
       const { tag, number, envelope: bytes } = decodeMail(body);
       this.got.push({ number, content: contentOf(bytes), envelope: bytes.slice() });
       // Whether it arrives does not matter: the mail would come again.

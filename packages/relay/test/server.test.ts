@@ -153,6 +153,48 @@ describe("mail for an owner that is connected", () => {
     expect(await world.time.of(statuses)).toHaveLength(50);
   });
 
+  it("is written at once from when its node took nothing in for a while, until it registers again", async () => {
+    await startRelay({ limits: { pushMs: 2_000 } });
+    const { owner, peer } = await startOwner("alice");
+    const bob = await stranger("bob");
+    let wake: () => void = () => {};
+    owner.busy = new Promise((resolve) => {
+      wake = resolve;
+    });
+    expect(await world.time.of(passAll(bob, peer, [1]))).toEqual(["stored"]);
+    await world.time.pass(3_000);
+    expect(server.stats()).toMatchObject({ pushed: 1, missed: 1 });
+    const begun = world.time.now();
+    expect(await world.time.of(passAll(bob, peer, [2, 3]))).toEqual(all(2, "stored"));
+    expect(world.time.now() - begun).toBeLessThan(100);
+    expect(server.stats().pushed).toBe(1);
+    owner.busy = undefined;
+    wake();
+    await world.time.of(owner.register(false));
+    await world.time.run(() => server.stats().mailboxes.waiting === 0);
+    expect(owner.contents.slice(-3)).toEqual([1, 2, 3]);
+  });
+
+  it("is not sent twice when its owner registers again while it is on its way", async () => {
+    await startRelay();
+    const { owner, peer } = await startOwner("alice", { acknowledges: false });
+    const bob = await stranger("bob");
+    await world.time.of(bob.request(relay, limitsRequest, new Uint8Array(0)));
+    const statuses = passAll(bob, peer, upTo(5));
+    await world.time.of(owner.register(false));
+    await world.time.of(statuses);
+    expect(owner.contents).toEqual(upTo(5));
+  });
+
+  it("is not taken for acknowledged when another mailbox is named", async () => {
+    await startRelay();
+    const { owner, peer } = await startOwner("alice", { acknowledges: false });
+    const statuses = passAll(await stranger("bob"), peer, upTo(3));
+    await world.time.run(() => owner.got.length === 3);
+    expect(await world.time.of(owner.acknowledge([1, 4], new Uint8Array(8)))).toEqual({ acknowledged: 0, unknown: 3 });
+    expect(await world.time.of(statuses)).toEqual(all(3, "stored"));
+  });
+
   it("is written at once when much is held in memory already", async () => {
     await startRelay({ limits: { maxHeldBytes: 3 * minEnvelopeBytes } });
     const { owner, peer } = await startOwner("alice", { acknowledges: false });
@@ -438,6 +480,24 @@ describe("with a store that takes its time", () => {
     const more = passAll(bob, identity.peer, upTo(20, 40));
     await world.time.run(() => owner.got.length >= 60 && store.counts().waiting + store.counts().held === 0);
     await world.time.of(more);
+    expect(owner.contents).toEqual(upTo(60));
+  });
+
+  it("nothing overtakes what is being read", async () => {
+    await world.time.of(relayNode.stop());
+    store = new SlowStore(() => new Promise((resolve) => world.time.setTimer(resolve, 3)));
+    await startRelay({ store, limits: { pushTurnBytes: 5_000 } });
+    const identity = createIdentity();
+    const first = await startOwner("alice", { identity });
+    await world.time.of(first.node.stop());
+    const bob = await stranger("bob");
+    await world.time.of(passAll(bob, identity.peer, upTo(40), 2_000));
+    const { owner } = await startOwner("alice", { identity, run: 2 });
+    for (let n = 40; n < 60; n++) {
+      void passAll(bob, identity.peer, [n], 2_000);
+      await world.time.pass(5);
+    }
+    await world.time.run(() => owner.got.length >= 60 && store.counts().waiting + store.counts().held === 0);
     expect(owner.contents).toEqual(upTo(60));
   });
 

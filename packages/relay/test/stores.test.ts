@@ -123,6 +123,34 @@ describe.skipIf(!hasLmdb && !mustRun)("LmdbMailboxStore", () => {
       expect(deposited.state === "stored" && deposited.number > Math.max(...found.keys())).toBe(true);
     });
 
+    it("takes a mail out of the file that was acknowledged while it was being written", async () => {
+      const folder = await filled(0);
+      const store = await open(folder);
+      await store.deposit(owner, mailOf(0), false, now);
+      const deposits = upTo(5).map(async (n) => store.deposit(owner, mailOf(n), false, now));
+      const { tag, firstNumber } = store.find(owner)!;
+      expect(store.acknowledge(owner, tag, [firstNumber, firstNumber + 3])).toEqual({ acknowledged: 3, unknown: 0 });
+      await Promise.all(deposits);
+      await store.close();
+      const again = await open(folder);
+      expect(contentsOf(again.collect(owner, 0, wholeMailbox, now))).toEqual([2, 3, 4]);
+    });
+
+    it("gives out no more numbers than the file says, however fast mail comes", async () => {
+      const much = { maxMessages: 1e6, maxBytes: 1e9, maxSenderMessages: 1e6, maxSenderBytes: 1e9 };
+      const store = await open(newPlace(), { limits: much });
+      await store.register(owner, { id: "01", isFirst: true }, now);
+      const [sender, body] = [anyPeer(1), new Uint8Array(90)];
+      let given = 0;
+      let waiting: unknown;
+      for (; given < 100_000 && waiting === undefined; given++) {
+        const deposited = store.deposit(owner, { sender, isStranger: false, body }, true, now);
+        if (deposited instanceof Promise) waiting = await deposited;
+      }
+      expect(given).toBeLessThanOrEqual(65_537);
+      expect(waiting).toEqual({ state: "held", number: given });
+    });
+
     it("gives no number again that a held mail had", async () => {
       const folder = await filled(0);
       const store = await open(folder);

@@ -90,7 +90,7 @@ const recordVersion = 1;
 interface Unwritten {
   readonly body: Uint8Array;
   /** It is being written. */
-  writing: Promise<void> | undefined;
+  writing: Promise<Deposited> | undefined;
 }
 
 /** What is kept with each mailbox. */
@@ -205,7 +205,7 @@ export class LmdbMailboxStore implements MailboxStore {
     kept.unwritten ??= new Map();
     kept.unwritten.set(number, unwritten);
     if (mayHold) return { state: "held", number };
-    return this.#store(mailbox, number, unwritten).then(() => ({ state: "stored", number, until }));
+    return this.#store(mailbox, number, until, unwritten);
   }
 
   keep(owner: PeerId, number: number): MaybePromise<Millis | undefined> {
@@ -213,7 +213,8 @@ export class LmdbMailboxStore implements MailboxStore {
     const unwritten = mailbox?.kept.unwritten?.get(number);
     if (mailbox === undefined) return undefined;
     if (unwritten === undefined) return this.#mailboxes.keep(mailbox, number);
-    const stored = unwritten.writing ?? this.#store(mailbox, number, unwritten);
+    const until = mailbox.index.until(mailbox.index.find(number));
+    const stored = unwritten.writing ?? this.#store(mailbox, number, until, unwritten);
     return stored.then(() => this.#mailboxes.keep(mailbox, number));
   }
 
@@ -259,28 +260,29 @@ export class LmdbMailboxStore implements MailboxStore {
   }
 
   /** Writes a mail down. Rejects when that fails; the mail is taken back then. */
-  #store(mailbox: Box, number: number, unwritten: Unwritten): Promise<void> {
-    const { owner, index, kept } = mailbox;
+  #store(mailbox: Box, number: number, until: Millis, unwritten: Unwritten): Promise<Deposited> {
+    const { owner, tag, index, kept } = mailbox;
     const i = index.find(number);
-    const share = mailbox.slots![index.slot(i)]!;
-    const record = encodeMailRecord(mailbox.tag, index.bytes(i), index.until(i), share.sender, share.isStranger);
-    const writing = this.#write([
+    const { sender, isStranger } = mailbox.slots![index.slot(i)]!;
+    const record = encodeMailRecord(tag, index.bytes(i), until, sender, isStranger);
+    unwritten.writing = this.#write([
       [mailKey("i", owner, number), record],
       [mailKey("m", owner, number), unwritten.body],
     ]).then(
       () => {
         // It may have been acknowledged meanwhile.
-        if (!kept.unwritten!.delete(number)) return;
-        this.#mailboxes.keep(mailbox, number);
-        this.#onMail(owner);
+        if (kept.unwritten!.delete(number)) {
+          this.#mailboxes.keep(mailbox, number);
+          this.#onMail(owner);
+        }
+        return { state: "stored", number, until };
       },
       (error) => {
         this.#mailboxes.withdraw(mailbox, number);
         throw error;
       },
     );
-    unwritten.writing = writing;
-    return writing;
+    return unwritten.writing;
   }
 
   #mailGone(mailbox: Box, number: number): void {
@@ -329,19 +331,27 @@ export class LmdbMailboxStore implements MailboxStore {
     }
   }
 
-  /** Writes, and lets what is to leave go along. */
-  async #write(batch: readonly StoreEntry[]): Promise<void> {
+  /** Writes, and lets what is to leave go along. Never throws: it rejects. */
+  #write(batch: readonly StoreEntry[]): Promise<void> {
     const leaving = this.#leaving;
-    this.#leaving = [];
     try {
-      await this.#file.write(leaving.length === 0 ? batch : [...leaving, ...batch]);
+      if (leaving.length === 0) return this.#file.write(batch) ?? written;
+      this.#leaving = [];
+      const writing = this.#file.write([...leaving, ...batch]) ?? written;
+      return writing.catch((error: unknown) => this.#notWritten(leaving, error));
     } catch (error) {
-      // A mailbox that was made anew meanwhile stays.
-      this.#leaving.push(...leaving.filter(([key]) => this.#mailboxes.find(key.slice(2) as PeerId) === undefined));
-      throw error;
+      return this.#notWritten(leaving, error);
     }
   }
+
+  /** What was to leave is still there, but for a mailbox that was made anew meanwhile. */
+  async #notWritten(leaving: readonly StoreEntry[], error: unknown): Promise<never> {
+    this.#leaving.push(...leaving.filter(([key]) => this.#mailboxes.find(key.slice(2) as PeerId) === undefined));
+    throw error;
+  }
 }
+
+const written = Promise.resolve();
 
 /** What is made of the file at start. */
 class Loading {
