@@ -84,8 +84,12 @@ export class PeerTable {
   }
 
   #forget(counterparty: Counterparty): void {
-    for (const { id } of counterparty.sessions) this.#drop(id);
-    for (const { offerId } of counterparty.accepted) this.#early.delete(offerId);
+    for (const session of counterparty.sessions) this.#drop(session);
+    for (const { offerId, earlyKey } of counterparty.accepted) {
+      earlyKey?.fill(0);
+      this.#early.delete(offerId);
+    }
+    counterparty.pending?.ephemeralSecret.fill(0);
     const state = this.#states.get(counterparty.peer);
     if (state !== undefined) this.forgetState(state);
   }
@@ -133,7 +137,7 @@ export class PeerTable {
   ): LiveSession | undefined {
     if (this.#maps.findSession(record.id) !== undefined) return undefined;
     const displaced = this.front(counterparty);
-    for (const dropped of this.#maps.insertSession(counterparty, record, index)) this.#drop(dropped.id);
+    for (const dropped of this.#maps.insertSession(counterparty, record, index)) this.#drop(dropped);
     const session = liveSession(record, this.state(counterparty.peer, now), sending, false, this.nextSerial());
     this.#sessions.set(record.id, session);
     this.#noteAhead(counterparty, record, session.window, now);
@@ -158,8 +162,8 @@ export class PeerTable {
   }
 
   removeSession(counterparty: Counterparty, id: SessionId): void {
-    this.#maps.removeSession(counterparty, id);
-    this.#drop(id);
+    const removed = this.#maps.removeSession(counterparty, id);
+    if (removed !== undefined) this.#drop(removed);
   }
 
   eraseSendingKey(session: LiveSession): void {
@@ -190,7 +194,9 @@ export class PeerTable {
     this.#fading.add(session);
   }
 
-  #drop(id: SessionId): void {
+  /** Erases the keys of a session that left the maps. */
+  #drop({ id, receiveKey }: SessionRecord): void {
+    receiveKey.fill(0);
     const session = this.#sessions.get(id);
     if (session === undefined) return;
     this.eraseSendingKey(session);

@@ -621,6 +621,25 @@ describe("P4, P10: strangers change nothing", () => {
 });
 
 describe("lifetimes", () => {
+  it("erases the keys of what goes: of a closed session, and of a peer that was forgotten", () => {
+    const { leader, follower } = establishedPair(now);
+    const keysAt = (peer: TestPeer, other: TestPeer): Uint8Array[] => {
+      const { sessions = [], accepted = [], pending } = peer.maps.get(other.id) ?? {};
+      const early = accepted.flatMap(({ earlyKey }) => (earlyKey === undefined ? [] : [earlyKey]));
+      const ephemeral = pending === undefined ? [] : [pending.ephemeralSecret];
+      return [...sessions.map(({ receiveKey }) => receiveKey), ...early, ...ephemeral];
+    };
+    const [closed] = keysAt(follower, leader);
+    const carrier = leader.mesgen.carrier(follower.id, now, { application: false });
+    follower.hear(leader.mesgen.seal(carrier, new Uint8Array(0), now, { close: 0 }), now);
+    const stranger = new TestPeer();
+    leader.say(stranger, "x", now);
+    const forgotten = [...keysAt(leader, follower), ...keysAt(leader, stranger)];
+    expect(forgotten).toHaveLength(3);
+    leader.maps.forget(now);
+    for (const key of [closed as Uint8Array, ...forgotten]) expect(key).toEqual(new Uint8Array(32));
+  });
+
   it("early keys, offers and sessions are forgotten when their time is over, and there is a deadline for it", () => {
     const { leader, follower } = establishedPair(now);
     const stranger = new TestPeer();
