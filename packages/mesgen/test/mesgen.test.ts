@@ -117,6 +117,49 @@ describe("fresh offers", () => {
     expect(leader.read).toEqual(["after"]);
   });
 
+  it("c: an offer vouches for one offer of the peer only", () => {
+    const { leader, follower } = strangers({ born: now });
+    const [first, second] = ["1", "2"].map((text) => follower.say(leader, text, now));
+    for (const [envelope, kind] of [
+      [first, "opened"],
+      [second, "unreadable"],
+    ] as const) {
+      // Each time the leader is new, and can name the follower's offer, but cannot judge it.
+      leader.forgetEverything(now);
+      expect(leader.hear(envelope as Uint8Array, now).kind).toBe("unreadable");
+      expect(follower.hear(leader.owed(follower, now)[0] as Uint8Array, now).kind).toBe(kind);
+    }
+  });
+
+  it("stamps increase with every offer, above the birth of the store, whatever the clock says", () => {
+    const [maker, one, other] = [new TestPeer({ born: now + 5_000 }), new TestPeer(), new TestPeer()];
+    const stamps = [one, other].map((peer) => {
+      maker.say(peer, "x", now);
+      return maker.maps.get(peer.id)?.pending?.stamp as number;
+    });
+    expect(stamps[0]).toBeGreaterThan(now + 5_000);
+    expect(stamps[1]).toBeGreaterThan(stamps[0] as number);
+  });
+
+  it("stamps are above the floor that the peer told, though the clock is far behind", () => {
+    const { leader, follower } = strangers();
+    for (let i = 0; i < 18; i++) {
+      leader.restart(now + i);
+      follower.hear(leader.say(follower, "x", now + i), now + i);
+    }
+    const early = now - 40 * dayMs;
+    leader.forgetEverything(early);
+    expect(follower.hear(leader.say(follower, "stale", early), now).kind).toBe("unreadable");
+    const [answer] = follower.owed(leader, now);
+    const { lost } = opened(leader.hear(answer as Uint8Array, early));
+    expect(lost).toHaveLength(1);
+    const maker = leader.maps.get(follower.id);
+    expect(maker?.minStamp).toBeGreaterThan(now);
+    leader.restart(early);
+    follower.hear(leader.say(follower, "fresh", early), now);
+    expect(follower.read.at(-1)).toBe("fresh");
+  });
+
   it("an offer is accepted once: its replay is a duplicate, also after a restart", () => {
     const { leader, follower } = strangers();
     const offer = leader.say(follower, "once", now);
@@ -630,6 +673,11 @@ describe("lifetimes", () => {
       return [...sessions.map(({ receiveKey }) => receiveKey), ...early, ...ephemeral];
     };
     const [closed] = keysAt(follower, leader);
+    const sendingKey = (peer: TestPeer, other: TestPeer): Uint8Array => {
+      const { target } = peer.mesgen.carrier(other.id, now, { application: false });
+      return "earlyKey" in target ? target.earlyKey : (target.sending?.key as Uint8Array);
+    };
+    const sending = [sendingKey(leader, follower), sendingKey(follower, leader)];
     const carrier = leader.mesgen.carrier(follower.id, now, { application: false });
     follower.hear(leader.mesgen.seal(carrier, new Uint8Array(0), now, { close: 0 }), now);
     const stranger = new TestPeer();
@@ -637,7 +685,7 @@ describe("lifetimes", () => {
     const forgotten = [...keysAt(leader, follower), ...keysAt(leader, stranger)];
     expect(forgotten).toHaveLength(3);
     leader.maps.forget(now);
-    for (const key of [closed as Uint8Array, ...forgotten]) expect(key).toEqual(new Uint8Array(32));
+    for (const key of [closed as Uint8Array, ...forgotten, ...sending]) expect(key).toEqual(new Uint8Array(32));
   });
 
   it("early keys, offers and sessions are forgotten when their time is over, and there is a deadline for it", () => {
