@@ -14,7 +14,7 @@ import { Timeline } from "./timeline.ts";
 
 export const demoUsage = `Usage: egtp-demo-peer demo [options]
 
-A metatracker, a relay and two peers behind it, all from nothing. One peer is killed with kill -9 in mid-stream,
+A metatracker, a relay and two peers behind it. One of them is killed with kill -9 in mid-stream,
 its sessions are deleted, and it comes back. Ends with 0 only if no message was lost and every effect
 happened once; else with 1.
 
