@@ -107,3 +107,11 @@ test("a refusal takes no token from anyone", () => {
   expect(ask("b")).toBeDefined();
   expect(ask("c")).toBeUndefined();
 });
+
+test("a bucket never holds more than its burst, whatever is given back", () => {
+  const bucket = new TokenBucket({ burst: 2, perSecond: 1 }, 0);
+  for (let i = 0; i < 5; i++) bucket.giveBack();
+  let taken = 0;
+  for (; bucket.has(0); taken++) bucket.take();
+  expect(taken).toBe(2);
+});

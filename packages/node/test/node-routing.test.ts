@@ -427,6 +427,46 @@ test("whoever passes on a fresh envelope first does not capture the peer's traff
   link.close();
 });
 
+test("an answer to the challenge of one link does not make another one the peer's", async () => {
+  const alice = await world.join("alice");
+  const bob = await world.join("bob");
+  for (const { node } of [alice, bob]) node.handle(note, () => {});
+  // Of what Alice says only the first word arrives; the rest, answers to Bob's challenges in it, Mallory takes.
+  const taken: Uint8Array[] = [];
+  let isFirst = true;
+  world.network.drop = ({ from, envelope }) => {
+    if (from !== "alice" || isFirst) {
+      if (from === "alice") isFirst = false;
+      return false;
+    }
+    taken.push(envelope);
+    return true;
+  };
+  const sent = Array.from({ length: 3 }, (_, i) =>
+    alice.node.send(bob.node.peerId, note, Uint8Array.of(i), { failFast: false }),
+  );
+  void bob.node.send(alice.node.peerId, note, body, { failFast: false });
+  await world.time.run(() => taken.length >= 6);
+  const mallory = world.network.transport("mallory");
+  const link = await world.time.of(
+    mallory.dial(MemoryNetwork.strategy("bob"), bob.node.peerId, { signal: new AbortController().signal }),
+  );
+  let challenges = 0;
+  link.start({ envelope: () => challenges++, drain: () => {}, closed: () => {} });
+  for (const envelope of taken) {
+    link.send(envelope);
+    await world.time.pass(1_100);
+  }
+  expect(challenges).toBeGreaterThan(0);
+  expect(bob.node.links().find(({ remote }) => remote === "memory:mallory")).toMatchObject({
+    peer: alice.node.peerId,
+    isAnswered: false,
+  });
+  link.close();
+  world.network.drop = undefined;
+  expect(await world.time.of(Promise.all(sent))).toEqual(Array(3).fill({ state: "delivered" }));
+});
+
 test("the contact record goes along with an offer, so that the peer can dial back", async () => {
   const alice = await world.join("alice", { isListed: false });
   const bob = await world.join("bob", { isListed: false });
