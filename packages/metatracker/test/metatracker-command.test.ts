@@ -63,16 +63,16 @@ describe("a metatracker that was started by hand", () => {
       services: ["metatracker"],
     });
 
-    const alice = await peer({ lookup: metatrackers({ bootPages: [bootPage] }) });
-    const bob = await peer({ lookup: metatrackers({ bootPages: [bootPage] }), services: ["relay"] });
-    expect(await alice.request(bob.peerId, echo, body)).toEqual(body);
-    expect(await alice.discover("relay")).toEqual([bob.peerId]);
-
     const page = await fetch(bootPage);
     expect(page.headers.get("access-control-allow-origin")).toBe("*");
     expect(verifyBootPage(new Uint8Array(await page.arrayBuffer()), Date.now()).id).toBe(id);
     const again = await fetch(bootPage, { headers: { "if-none-match": page.headers.get("etag")! } });
     expect(again.status).toBe(304);
+
+    const alice = await peer({ lookup: metatrackers({ bootPages: [bootPage] }) });
+    const bob = await peer({ lookup: metatrackers({ bootPages: [bootPage] }), services: ["relay"] });
+    expect(await alice.request(bob.peerId, echo, body)).toEqual(body);
+    expect(await alice.discover("relay")).toEqual([bob.peerId]);
     const wrong = bootPage.replace(id, alice.peerId);
     expect(await run("bootpage", "show", wrong)).toMatchObject({
       code: 1,
