@@ -103,8 +103,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * Takes away what is at a place, as `kill -9` takes a process: nothing comes from there any more, and another transport may
-   * be made there. What was there is not told.
+   * Takes away what is at a place, as `kill -9` takes a process: what it sent arrives, nothing more comes from there, and another
+   * transport may be made there. What was there is not told.
    *
    * @param silently - Its links stay open at their other ends, which hear nothing: its machine is gone too. Else they break.
    */
@@ -368,13 +368,8 @@ class Wire {
   }
 
   vanish(name: string, silently: boolean): void {
-    for (const [place, end] of [
-      [this.#from, this.near],
-      [this.#to, this.far],
-    ] as const) {
-      if (place === name) end.vanish();
-      else if (!silently) end.lose();
-    }
+    if (this.#from === name) this.near.vanish(silently);
+    if (this.#to === name) this.far.vanish(silently);
   }
 
   goOn(): void {
@@ -387,7 +382,8 @@ class Wire {
 type Item =
   | { readonly kind: "tag"; readonly tag: Uint8Array }
   | { readonly kind: "envelope"; readonly envelope: Uint8Array; readonly done: (() => void) | undefined }
-  | { readonly kind: "end" };
+  | { readonly kind: "end" }
+  | { readonly kind: "break" };
 
 /** What lent bytes are overwritten with. */
 const spent = 0xa5;
@@ -460,11 +456,14 @@ class MemoryMedium implements LinkMedium {
     queueMicrotask(() => this.#leave("lost"));
   }
 
-  /** This end is no more, and nobody is told. */
-  vanish(): void {
-    this.#items.length = 0;
-    this.#arrived = 0;
+  /** This end is no more, and who was there is not told. */
+  vanish(silently: boolean): void {
     this.link = this.onLost = undefined;
+    if (!silently) {
+      // Nobody was there already: its machine comes back, and knows nothing of the connection.
+      if (this.#gone) this.other.lose();
+      else this.#post({ kind: "break" });
+    }
     this.#leave("lost");
   }
 
@@ -500,6 +499,7 @@ class MemoryMedium implements LinkMedium {
   #take(item: Item, way: { readonly from: string; readonly to: string }): void {
     if (this.#gone) return;
     if (item.kind === "tag") this.onKnock?.(item.tag);
+    else if (item.kind === "break") this.#leave("lost");
     else if (item.kind === "end") {
       // Whoever hears the end says it too: the first to say it waits for that.
       if (!this.#ended) this.#post({ kind: "end" });

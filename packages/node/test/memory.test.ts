@@ -81,8 +81,10 @@ describe("a memory network", () => {
     void far.ended.then(() => {
       isTold = true;
     });
+    far.link.send(Uint8Array.of(9));
     network.vanish("b");
     expect((await near.ended).reason).toBe("lost");
+    expect(near.got).toEqual([Uint8Array.of(9)]);
     const again = await serve(network.transport("b"));
     const other = use(await dial(network.transport("c"), again));
     expect(network.links).toBe(1);
