@@ -103,7 +103,10 @@ export interface RelayServerLimits {
   /** Bytes of envelopes that wait so, over all owners: they are in memory alone. Beyond, mail is written down at once. */
   readonly maxHeldBytes: number;
 
-  /** Mails handed to one owner and not acknowledged, and bytes of those not taken in. What is more waits in its mailbox. */
+  /**
+   * Mails handed to one owner and not acknowledged, and bytes of those not taken in: more than one busy sender has under way
+   * to it (8 MiB), and less than a node keeps for one peer. What is more is written down and waits in its mailbox.
+   */
   readonly maxPushMessages: number;
   readonly maxPushBytes: number;
   /** Bytes of mail on their way to owners, over all of them. */
@@ -132,7 +135,7 @@ export const defaultRelayServerLimits: RelayServerLimits = {
   acknowledgeMs: 500,
   maxHeldBytes: 64 * mebibyte,
   maxPushMessages: 4_096,
-  maxPushBytes: 4 * mebibyte,
+  maxPushBytes: 12 * mebibyte,
   maxPushBytesTotal: 128 * mebibyte,
   pushTurnBytes: 512 * 1024,
   pushMs: 15_000,
