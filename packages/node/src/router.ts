@@ -80,6 +80,8 @@ const stuckMs: Millis = 50;
 const challengeAgainMs: Millis = 1_000;
 /** A contact record of one peer is verified no more often than this. */
 const learnAgainMs: Millis = 1_000;
+/** A peer that is out of reach for so long is not dialled for a receipt any more: it would go on for ever. */
+const receiptPatienceMs: Millis = 10 * 60_000;
 /** A link that lasted so long was a good one. */
 const steadyMs: Millis = 10_000;
 /** Relays whose mail is counted apart: a node is registered with a few. */
@@ -908,8 +910,12 @@ export class Router implements ConnectorHost {
     const { peer } = route;
     route.isUrgent = false;
     this.#failFast(route, reasons, now);
-    if (!this.#endpoint.mesgen.owes(peer, now) || this.#endpoint.delivery.wants(peer, now).any) return;
-    // An answer that finds no way is as if lost on it: its peer asks again.
+    const wants = this.#endpoint.delivery.wants(peer, now);
+    // An answer that finds no way is as if lost on it: its peer asks again. So are receipts, after some time.
+    const isForgotten = wants.any
+      ? now - route.failingSince >= receiptPatienceMs
+      : this.#endpoint.mesgen.owes(peer, now);
+    if (wants.application || !isForgotten) return;
     try {
       this.#endpoint.next(peer, now);
     } catch (error) {

@@ -655,3 +655,24 @@ test("a peer is linked while a link is open on which it was heard", async () => 
   await world.time.of(alice.stop());
   await world.time.run(() => !bob.isLinked(alice.peerId), 10_000);
 });
+
+test("a peer that is gone is not dialled without end for a receipt that it will never ask for", async () => {
+  const alice = await world.join("alice");
+  const bob = await world.join("bob");
+  alice.node.handle(note, () => {});
+  await world.time.of(bob.node.send(alice.node.peerId, note, body));
+  await world.time.pass(5_000);
+  // Bob dies when his message has arrived and its receipt, which may wait a little, has not left.
+  void bob.node.send(alice.node.peerId, note, body, { prompt: false });
+  const { messagesIn } = alice.node.stats();
+  await world.time.run(() => alice.node.stats().messagesIn > messagesIn);
+  world.network.cut("bob");
+  world.network.block("alice", "bob");
+  void bob.node.stop();
+  const { dials } = alice.node.stats();
+  await world.time.pass(20 * 60_000);
+  const after = alice.node.stats().dials;
+  expect(after).toBeGreaterThan(dials);
+  await world.time.pass(120 * 60_000);
+  expect(alice.node.stats().dials).toBe(after);
+});
