@@ -246,7 +246,7 @@ describe("a relay that is lost", () => {
     const before = dials();
     const reborn = await world.killRelay(relay!);
     await world.time.pass(60 * minuteMs);
-    for (const [at, count] of dials().entries()) expect(count - before[at]!).toBeLessThan(80);
+    for (const [at, count] of dials().entries()) expect(count - before[at]!).toBeLessThan(130);
     await reborn();
     const times: number[] = [];
     const seen = new Set<PeerId>();
@@ -305,8 +305,10 @@ test("the better relay comes first in the record, and noise does not change that
   expect(await world.relaysOf(alice, relays)).toEqual(["fast", "slow"]);
   const published = (): number => alice.events.filter(({ kind }) => kind === "published").length;
   const before = published();
-  for (let i = 0; i < 100; i++) {
-    extraMs = i % 2 === 0 ? 0 : 25;
+  // Now one is quicker, now the other.
+  relays[1]!.relay.delay = () => new Promise((resolve) => world.time.setTimer(resolve, 40 - extraMs));
+  for (let i = 0; i < 40; i++) {
+    extraMs = i % 4 < 2 ? 0 : 40;
     await world.time.pass(minuteMs);
   }
   expect(published() - before).toBeLessThanOrEqual(1);
@@ -318,10 +320,10 @@ describe("one key in two processes", () => {
     const older = await world.peer("older");
     const bob = await world.peer("bob");
     await world.time.pass(5_000);
-    const newer = await world.peer("newer", { identity: again(older) });
-    const [old, young] = [listen(older), listen(newer)];
     const published = (): number => older.events.filter(({ kind }) => kind === "published").length;
     const before = published();
+    const newer = await world.peer("newer", { identity: again(older) });
+    const [old, young] = [listen(older), listen(newer)];
     await world.time.pass(2 * minuteMs);
     expect(toldOf(newer, relays).map((told) => told.split(" ")[0])).toEqual(["replaced", "replaced"]);
     expect(
