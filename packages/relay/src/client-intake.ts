@@ -63,7 +63,7 @@ export class Intake {
   #requests = 0;
   readonly #waiters: (() => void)[] = [];
 
-  /** Mails that wait at the relay, as it said, less those that came since. */
+  /** Mails that wait at the relay, as it said, less those that are here and those that came since. */
   #expected = 0;
   /** The lowest number that was not taken in; the relay does not push it again by itself. */
   #missing = Infinity;
@@ -82,7 +82,7 @@ export class Intake {
   /** The relay says what waits in the mailbox. It begins to push, with the oldest. */
   expect(tag: Uint8Array, waiting: number): void {
     this.#know(tag);
-    this.#expected = waiting;
+    this.#expected = waiting - this.#open.size - this.#early.size;
     this.#collectLater();
   }
 
