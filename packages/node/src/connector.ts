@@ -75,7 +75,7 @@ export class Connector {
     // Without anything known the record is looked up first; else only when nothing known works.
     if (strategies.length > 0 && (await this.#tryAll(route, strategies, tried, failures))) return undefined;
     if (lookup !== undefined) {
-      const looking = this.#lookUp(route, lookup, failures);
+      const looking = this.#lookUp(route, lookup, failures, true);
       if (route.whisper !== undefined && !(await this.#isSoon(looking))) {
         if (await this.#whisper(route, failures)) return undefined;
       }
@@ -96,7 +96,7 @@ export class Connector {
   /** Looks for a newer contact record of a peer than is known. */
   async refresh(route: PeerRoute): Promise<void> {
     const { lookup } = this.#options;
-    if (lookup !== undefined) await this.#lookUp(route, lookup, []);
+    if (lookup !== undefined) await this.#lookUp(route, lookup, [], false);
   }
 
   /** Gives up all dials and lookups. */
@@ -105,13 +105,15 @@ export class Connector {
     for (const giveUp of this.#underWay) giveUp(this.#stopReason);
   }
 
-  async #lookUp(route: PeerRoute, lookup: Lookup, failures: StrategyFailure[]): Promise<void> {
+  /** @param isLost - What is known has failed, or shows no way. */
+  async #lookUp(route: PeerRoute, lookup: Lookup, failures: StrategyFailure[], isLost: boolean): Promise<void> {
     const { book, schedule, limits, host } = this.#options;
     try {
-      // What is known has failed by now, or shows no way.
       const tried = book.get(route.peer, schedule.now())?.seq;
       const bytes = await this.withTime(limits.lookupMs, (signal) => lookup.lookUp(route.peer, { signal, tried }));
-      if (bytes !== undefined) book.learn(bytes, route.peer, schedule.now());
+      if (bytes === undefined) return;
+      if (isLost) book.replace(bytes, route.peer, schedule.now());
+      else book.learn(bytes, route.peer, schedule.now());
     } catch (cause) {
       const error = cause instanceof EgtpError ? cause : new RouteError("EGTP_LOOKUP_FAILED", { cause });
       const failure = { strategy: `lookup ${lookup.kind}`, error };

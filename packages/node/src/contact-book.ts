@@ -22,8 +22,8 @@ export class ContactBook {
   readonly #entries = new Map<PeerId, Entry>();
   readonly #max: number;
   readonly #verify: VerifySignature;
-  /** Told of each record that is newer than what was known of its peer. */
-  onNewer: (record: ContactRecord) => void = () => {};
+  /** Told of each record that is taken in. */
+  onNews: (record: ContactRecord) => void = () => {};
 
   /** @param max - Records kept. */
   constructor(max: number, verify: VerifySignature) {
@@ -59,6 +59,23 @@ export class ContactBook {
    * @throws {@link WireError} what `verifyContactRecord` throws, and `EGTP_WIRE_BAD_RECORD` when it is another peer's.
    */
   learn(bytes: Uint8Array, peer: PeerId | undefined, now: Millis): ContactRecord {
+    const record = this.#read(bytes, peer, now);
+    const known = this.#entries.get(record.id)?.record;
+    if (known !== undefined && known.seq >= record.seq) return known;
+    this.#keep(record, bytes);
+    return record;
+  }
+
+  /**
+   * Takes in a record in the place of one that leads nowhere, whichever is newer: a peer may have forgotten its number, together
+   * with those who should remind it. Throws like {@link learn}.
+   */
+  replace(bytes: Uint8Array, peer: PeerId, now: Millis): void {
+    const record = this.#read(bytes, peer, now);
+    if (this.#entries.get(peer)?.record !== record) this.#keep(record, bytes);
+  }
+
+  #read(bytes: Uint8Array, peer: PeerId | undefined, now: Millis): ContactRecord {
     if (peer !== undefined) {
       const known = this.#entries.get(peer);
       if (known !== undefined && equalBytes(known.bytes, bytes)) return known.record;
@@ -67,15 +84,16 @@ export class ContactBook {
     if (peer !== undefined && record.id !== peer) {
       throw new WireError("EGTP_WIRE_BAD_RECORD", `A contact record of ${record.id} instead of ${peer}`);
     }
-    const known = this.#entries.get(record.id);
-    if (known !== undefined && known.record.seq >= record.seq) return known.record;
+    return record;
+  }
+
+  #keep(record: ContactRecord, bytes: Uint8Array): void {
     this.#entries.delete(record.id);
     this.#entries.set(record.id, { record, bytes: bytes.slice() });
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#max) break;
       this.#entries.delete(oldest);
     }
-    this.onNewer(record);
-    return record;
+    this.onNews(record);
   }
 }

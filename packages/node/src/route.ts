@@ -46,6 +46,8 @@ export class NodeLink implements Asker {
   /** It counts as silent from then on, unless something authentic comes; `Infinity` when nothing is awaited. */
   silentAt: Millis = Infinity;
   #flights: Map<Uint8Array, Flight | undefined> | undefined;
+  /** It leads through a relay where the peer does not collect its mail any more. */
+  isForsaken = false;
   /** Why the relay refused the last one. */
   refusal: StrategyFailure | undefined;
   /** Whoever waits for the verdict. */

@@ -147,7 +147,7 @@ export class Router implements ConnectorHost {
     this.#limits = options.limits;
     this.#unread = new UnreadMail(options.limits);
     this.#follower = new MailFollower(options.limits);
-    options.book.onNewer = (record) => this.#heedRecord(record);
+    options.book.onNews = (record) => this.#heedRecord(record);
     this.#events = options.events;
     this.#overheadBytes = envelopeHeaderBytes("offer", options.sealedSender) + authTagBytes + usualControlBytes;
     const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
@@ -632,8 +632,9 @@ export class Router implements ConnectorHost {
     const relays = this.#relaysOf(id, now);
     if (relays === undefined) return;
     for (const link of links) {
-      if (link.strategy?.kind === "relay" && !relays.has(link.strategy.relay))
-        link.link.close("the peer left the relay");
+      if (link.strategy?.kind !== "relay" || relays.has(link.strategy.relay)) continue;
+      link.isForsaken = true;
+      link.link.close("the peer left the relay");
     }
     this.#endpoint.delivery.forsake(id, relays, now);
   }
@@ -771,10 +772,10 @@ export class Router implements ConnectorHost {
     const now = this.turn();
     this.#endpoint.fate(route.peer, flight, fate, now);
     if (fate.state !== "stored") return;
-    // It may have been under way when the peer left that relay.
-    const relays = this.#relaysOf(route.peer, now);
-    if (relays?.has(fate.relay) === false) this.#endpoint.delivery.forsake(route.peer, relays, now);
-    else if (fate.state === "stored") this.#endpoint.knockStored(route.peer);
+    // It may have been under way when we heard that the peer left that relay.
+    const relays = link.isForsaken ? this.#relaysOf(route.peer, now) : undefined;
+    if (relays === undefined) this.#endpoint.knockStored(route.peer);
+    else this.#endpoint.delivery.forsake(route.peer, relays, now);
   }
 
   /** What the link itself has to say. */

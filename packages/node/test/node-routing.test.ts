@@ -545,6 +545,29 @@ test.each([
   expect(published).toEqual([seq + 1]);
 });
 
+test("a record with a lower number is believed when the one with the higher leads nowhere: its peer forgot it", async () => {
+  const bob = await world.join("bob", { isListed: false });
+  bob.node.handle(note, () => {});
+  const recordOf = (seq: number, place: string): Uint8Array =>
+    signContactRecord(
+      {
+        id: bob.node.peerId,
+        seq,
+        issued: world.time.now(),
+        ttl: 86_400_000,
+        strategies: [MemoryNetwork.strategy(place)],
+        services: [],
+        gone: false,
+      },
+      (message) => bob.identity.keys.sign(message),
+    );
+  const lookup = { kind: "forgetful", lookUp: async () => recordOf(1, "bob") };
+  const alice = await world.join("alice", { lookup, isListed: false });
+  alice.node.learn(recordOf(2, "nowhere"));
+  const sent = alice.node.send(bob.node.peerId, note, body);
+  expect(await world.time.of(sent)).toEqual({ state: "delivered" });
+});
+
 test("two nodes with one identity do not outbid each other without end", async () => {
   const identity = createIdentity();
   let attempts = 0;
