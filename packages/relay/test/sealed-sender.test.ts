@@ -2,6 +2,7 @@
  * What a relay learns of a sealed sender, though it keeps every byte that comes to it, and all that it decrypts: the recipient,
  * the size and the time, and not the author.
  */
+import { type CryptoProvider, portableCryptoProvider } from "@egtp/mesgen";
 import { createIdentity, type Identity, type PeerId } from "@egtp/node";
 import { MemoryNetwork } from "@egtp/node/memory";
 import { decodeEnvelope, defineMessage, fromHex, type PeerId as Id, peerIdToBytes } from "@egtp/wire";
@@ -93,6 +94,20 @@ test("nothing that comes to the relay names the author, who is proven to the rec
   expect(relay.relay.asked.filter(({ type, from }) => type === "relay/register" && from === asker)).toEqual([]);
   expect(await world.lookup.lookUp(asker!)).toBeUndefined();
   expect(author.node.links().map(({ peer }) => peer)).not.toContain(relay.node.peerId);
+});
+
+test("with the portable provider as well, which the node that passes along is given, too", async () => {
+  const portable = Object.assign(Object.create(portableCryptoProvider) as CryptoProvider, {
+    identityFromSeed: (seed: Uint8Array) => {
+      identities += 1;
+      return portableCryptoProvider.identityFromSeed(seed);
+    },
+  });
+  let identities = 0;
+  const all = await parties({ sealedSender: true, crypto: portable });
+  await converse(all);
+  expect(new Set(all.heard)).toEqual(new Set([all.author.node.peerId]));
+  expect(identities).toBe(1);
 });
 
 test("the same search finds an author who is not sealed", async () => {
