@@ -141,9 +141,13 @@ function magnitudeOf(bytes: unknown): bigint {
 
 function dateOf(seconds: unknown): Date {
   if (typeof seconds !== "number") throw badBody("A date that is not a number");
-  const date = new Date(Math.round(seconds * 1_000));
-  if (!Object.is(date.getTime() / 1_000, seconds)) throw badBody("A date out of range or finer than a millisecond");
-  return date;
+  const nearest = Math.round(seconds * 1_000);
+  // Many thousand years away a second has so few digits left that the product can be one off.
+  for (const milliseconds of [nearest, nearest - 1, nearest + 1]) {
+    const date = new Date(milliseconds);
+    if (Object.is(date.getTime() / 1_000, seconds)) return date;
+  }
+  throw badBody("A date out of range or finer than a millisecond");
 }
 
 const decodeOptions: DecodeOptions = {

@@ -273,6 +273,19 @@ const anyValue = fc.letrec((tie) => ({
   ),
 })).value;
 
+describe("any date", () => {
+  it("comes back to the millisecond, however far away", () => {
+    const times = [4_401_709_367_960_063, -4_401_709_367_960_063, 8.64e15 - 1];
+    for (const time of times) expect(decodeBody(encodeBody(new Date(time)))).toEqual(new Date(time));
+    fc.assert(
+      fc.property(fc.integer({ min: -8.64e15, max: 8.64e15 }), (time) => {
+        expect(decodeBody(encodeBody(new Date(time)))).toEqual(new Date(time));
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
+
 describe("any body", () => {
   it("comes back as it was sent", () => {
     fc.assert(
