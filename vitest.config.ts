@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "tools/*/test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "**/*.slow.test.ts"],
+    // All processors: by default one is left free, which on two of them is half.
+    maxWorkers: "100%",
     // A slow machine is no fault of a test; what hangs still ends.
     testTimeout: 60_000,
     hookTimeout: 60_000,
