@@ -686,7 +686,7 @@ export class Inbox {
     } else if (assembly.totalBytes !== totalBytes || assembly.answered !== answered) {
       return undefined;
     }
-    assembly.add(reader.partIndex!, reader.body);
+    assembly.add(reader.partIndex!, reader.body, reader.bodyStart - reader.frameOffset);
     if (mail !== undefined) assembly.keep(mail);
     inbox.window.place(number);
     addRange(inbox.receivedNews, number, number + 1);
