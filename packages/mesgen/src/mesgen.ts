@@ -67,6 +67,8 @@ export interface MesgenOptions {
   /** Hide our ID from relays and onlookers: 48 more bytes in every envelope. */
   readonly sealedSender?: boolean;
   readonly limits?: Partial<MesgenLimits>;
+  /** Memory for an envelope: every byte of it is written. Default: new memory. */
+  readonly allocate?: (bytes: number) => Uint8Array;
 }
 
 /** Why an envelope was dropped: counted, never answered. */
@@ -186,6 +188,7 @@ export class Mesgen {
   readonly #sealedSender: boolean;
   readonly #limits: MesgenLimits;
   readonly #table: PeerTable;
+  readonly #allocate: (bytes: number) => Uint8Array;
   #sweptAt: Millis | undefined;
 
   constructor(options: MesgenOptions) {
@@ -195,6 +198,7 @@ export class Mesgen {
     this.#maps = options.maps;
     this.#crypto = options.crypto ?? defaultCryptoProvider;
     this.#sealedSender = options.sealedSender ?? false;
+    this.#allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
     this.#limits = { ...defaultMesgenLimits, ...options.limits };
     this.epoch = toHex(this.#crypto.randomBytes(8)) as Epoch;
     this.#table = new PeerTable(this.#maps, this.#limits);
@@ -717,27 +721,34 @@ export class Mesgen {
    * @param carrier - From {@link Mesgen.carrier}, in the same turn.
    * @param frames - At most `carrier.room` bytes. Borrowed.
    * @param options.close - Says goodbye: the peer forgets this session. Ignored while early. Needs 2 bytes of the room.
+   * @param options.headBytes - Bytes of memory before the envelope that are the caller's, too.
    * @returns The envelope, which belongs to the caller.
    * @throws {@link MesgenError} `EGTP_MESGEN_TOO_LARGE`.
    */
-  seal(carrier: Carrier, frames: Uint8Array, now: Millis, options: { close?: number } = {}): Uint8Array {
+  seal(
+    carrier: Carrier,
+    frames: Uint8Array,
+    now: Millis,
+    { close: reason, headBytes = 0 }: { close?: number; headBytes?: number } = {},
+  ): Uint8Array {
     if (frames.length > carrier.room) {
       throw new MesgenError("EGTP_MESGEN_TOO_LARGE", `${frames.length} bytes of frames, at most ${carrier.room}.`);
     }
     const state = this.#table.state(carrier.peer, now);
-    const close = carrier.early ? undefined : options.close;
-    const envelope = this.#seal(carrier, state, withControl(state.rejected, close, frames));
+    const close = carrier.early ? undefined : reason;
+    const envelope = this.#seal(carrier, state, withControl(state.rejected, close, frames), headBytes);
     this.#sent(state, carrier.early, now);
     return envelope;
   }
 
-  #seal({ target, early }: Carrier, state: PeerState, plaintext: Uint8Array): Uint8Array {
+  #seal({ target, early }: Carrier, state: PeerState, plaintext: Uint8Array, headBytes = 0): Uint8Array {
     const sending = early ? (target as LivePending) : ((target as LiveSession).sending as SendingHalf);
     const acceptance = early ? undefined : (sending as SendingHalf).acceptance;
     const handshake = early ? (target as LivePending).record.message : acceptance;
     const type = early ? "offer" : acceptance === undefined ? "data" : "acceptance";
     const headerLength = envelopeHeaderBytes(type, this.#sealedSender);
-    const envelope = new Uint8Array(headerLength + plaintext.length + tagBytes);
+    const length = headerLength + plaintext.length + tagBytes;
+    const envelope = headBytes === 0 ? this.#allocate(length) : new Uint8Array(headBytes + length).subarray(headBytes);
     const counter = sending.nextCounter;
     encodeEnvelopeHeader(
       {

@@ -1,7 +1,7 @@
 import { decodeEnvelope } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
-import { establishedPair, fingerprint, opened, strangers, TestPeer, textsOf, typeOf } from "./peers.ts";
+import { establishedPair, fingerprint, opened, strangers, TestPeer, textFrame, textsOf, typeOf } from "./peers.ts";
 
 const now = 1_800_000_000_000;
 const dayMs = 24 * 60 * 60 * 1000;
@@ -705,5 +705,30 @@ describe("lifetimes", () => {
     leader.mesgen.tick(now + 45 * dayMs);
     expect(leader.mesgen.sessions(follower.id)).toEqual([]);
     expect(leader.mesgen.preferred(follower.id, now + 45 * dayMs)).toBeUndefined();
+  });
+});
+
+describe("the memory of envelopes", () => {
+  it("may have been used before: every byte of it is written", () => {
+    const dirty = (bytes: number) => new Uint8Array(bytes).fill(0xee);
+    for (const sealedSender of [false, true]) {
+      const { leader, follower } = establishedPair(now, { sealedSender, allocate: dirty });
+      for (const text of ["", "short", "x".repeat(3_000)]) {
+        const carrier = leader.mesgen.carrier(follower.id, now, { application: true });
+        opened(follower.hear(leader.mesgen.seal(carrier, textFrame(text), now), now));
+        expect(follower.read.at(-1)).toBe(text);
+      }
+    }
+  });
+
+  it("has room before the envelope when that is asked for", () => {
+    const { leader, follower } = establishedPair(now);
+    const carrier = leader.mesgen.carrier(follower.id, now, { application: true });
+    const envelope = leader.mesgen.seal(carrier, textFrame("x"), now, { headBytes: 32 });
+    expect(envelope.byteOffset).toBe(32);
+    expect(envelope.buffer.byteLength).toBe(32 + envelope.length);
+    new Uint8Array(envelope.buffer, 0, 32).fill(0xff);
+    opened(follower.hear(envelope, now));
+    expect(follower.read.at(-1)).toBe("x");
   });
 });

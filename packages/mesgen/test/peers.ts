@@ -23,6 +23,7 @@ export interface TestPeerOptions {
   readonly sealedSender?: boolean;
   readonly limits?: Partial<MesgenLimits>;
   readonly crypto?: MesgenOptions["crypto"];
+  readonly allocate?: MesgenOptions["allocate"];
 }
 
 export class TestPeer {
@@ -58,6 +59,7 @@ export class TestPeer {
       crypto,
       sealedSender: this.options.sealedSender ?? false,
       ...(this.options.limits === undefined ? {} : { limits: this.options.limits }),
+      ...(this.options.allocate === undefined ? {} : { allocate: this.options.allocate }),
     });
   }
 

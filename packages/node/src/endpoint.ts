@@ -249,7 +249,9 @@ export class Endpoint {
    * The next envelope for a peer. Call it while there is room on a link, until it returns `undefined`.
    *
    * @param bounds - Absent: a whole envelope, with everything that fits.
-   * @param isRelayed - It is for a relay, so what becomes of it will be told by {@link fate}, under `flight`.
+   * @param isRelayed - It is for a relay, so what becomes of it will be told by {@link fate}, under `flight`. It is a little
+   *   shorter than others, so that it goes to the relay and from there in one envelope of theirs.
+   * @param headBytes - Of memory before it that are the link's.
    * @throws `MesgenError` `EGTP_MESGEN_BAD_PEER` when messages wait for an ID that nothing can be sealed for.
    */
   next(
@@ -258,6 +260,7 @@ export class Endpoint {
     link?: LinkFrames,
     bounds?: EnvelopeBounds,
     isRelayed = false,
+    headBytes = 0,
   ): Uint8Array | undefined {
     const { mesgen, delivery } = this;
     this.flight = undefined;
@@ -271,7 +274,7 @@ export class Endpoint {
     const purpose = { application: wants.application, established: wants.establishedOnly };
     const carrier = wants.any ? mesgen.carrier(peer, now, purpose) : answerCarrier(mesgen, peer, now);
     if (carrier === undefined) return undefined;
-    const whole = linkLength === 0 && room === Infinity && carrier.room === maxPlaintextBytes;
+    const whole = !isRelayed && linkLength === 0 && room === Infinity && carrier.room === maxPlaintextBytes;
     const writer = whole ? this.#wholeWriter : room === Infinity ? this.#shortWriter : this.#boundedWriter(room);
     const start = whole ? 0 : this.#shortStart;
     if (wants.any && delivery.fill(peer, carrier, writer, now, isRelayed)) {
@@ -286,7 +289,7 @@ export class Endpoint {
     }
     this.#scratch.set(this.#linkScratch.subarray(0, linkLength), start - linkLength);
     const frames = this.#scratch.subarray(start - linkLength, start + writer.length);
-    return mesgen.seal(carrier, frames, now);
+    return mesgen.seal(carrier, frames, now, { headBytes });
   }
 
   /** What became of an envelope that was given to a relay. */

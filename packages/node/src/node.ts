@@ -34,6 +34,7 @@ import { Calls } from "./calls.ts";
 import { ContactBook } from "./contact-book.ts";
 import { Delivery, messageIdOf } from "./delivery.ts";
 import { Endpoint } from "./endpoint.ts";
+import { EnvelopeMemory } from "./envelope-memory.ts";
 import { NodeStoppedError } from "./errors.ts";
 import { EventHub, type EventOptions, type NodeEvent } from "./events.ts";
 import { Handlers } from "./handlers.ts";
@@ -121,11 +122,13 @@ class RunningNode implements EgtpNode {
       ...(limits.store !== undefined && { limits: limits.store }),
     });
     identitiesWithStore.add(identity);
+    const memory = new EnvelopeMemory();
     this.#mesgen = new Mesgen({
       identity,
       maps: this.#maps,
       crypto,
       sealedSender,
+      allocate: memory.take,
       ...(limits.sessions !== undefined && { limits: limits.sessions }),
     });
     this.epoch = this.#mesgen.epoch;
@@ -174,6 +177,7 @@ class RunningNode implements EgtpNode {
       allowPrivateAddresses: options.allowPrivateAddresses ?? false,
       sealedSender,
       randomBytes: (length) => crypto.randomBytes(length),
+      left: (envelope) => memory.give(envelope),
       host: {
         beforeFlush: (at) => this.#beforeFlush(at),
         afterFlush: () => this.#calls.turned(),

@@ -71,6 +71,8 @@ export interface RouterOptions {
   readonly allowPrivateAddresses: boolean;
   readonly sealedSender: boolean;
   readonly randomBytes: (length: number) => Uint8Array;
+  /** Told of envelopes whose memory is free again. */
+  readonly left: (envelope: Uint8Array) => void;
   readonly host: RouterHost;
 }
 
@@ -368,6 +370,7 @@ export class Router implements ConnectorHost {
         if (link.route !== undefined) this.#lookAt(link.route);
         this.turn();
       },
+      left: this.#options.left,
       fate: (envelope, fate) => this.#heedFate(link, envelope, fate),
       closed: (end) => this.#closed(link, end),
     });
@@ -707,7 +710,7 @@ export class Router implements ConnectorHost {
       const isAnswer = link.isRelayed && this.#unread.has(peer) && endpoint.mesgen.owes(peer, now);
       const envelope =
         budget === Infinity
-          ? endpoint.next(peer, now, frames, undefined, link.isRelayed)
+          ? endpoint.next(peer, now, frames, undefined, link.isRelayed, link.link.headBytes)
           : this.#smallEnvelope(peer, frames, budget, false, now);
       if (envelope === undefined) return;
       route.current = link;

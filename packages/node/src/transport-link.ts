@@ -19,6 +19,8 @@ import { checkEnvelopeLength, linkBytesOf, type TransportLimits } from "./transp
 export interface LinkMedium {
   /** Whether what it hands to `receive` lasts only until that returns. */
   readonly lends: boolean;
+  /** Whether nobody looks at what was written any more when it is done. */
+  readonly releases?: boolean;
   /**
    * Writes envelopes in order. One write at a time.
    *
@@ -239,12 +241,14 @@ export class MediumLink implements Link {
 
   readonly #written = (): void => {
     if (this.#phase === "gone") return;
-    for (const envelope of this.#inFlight) {
+    const written = this.#inFlight;
+    this.#inFlight = [];
+    for (const envelope of written) {
       const bytes = linkBytesOf(envelope);
       this.#queuedBytes -= bytes;
       this.#bytesSent += bytes;
+      if (this.#medium.releases === true) this.#handlers?.left?.(envelope);
     }
-    this.#inFlight = [];
     this.#flush();
     if (this.#phase === "closing") {
       if (this.#inFlight.length === 0) this.#medium.end();

@@ -98,6 +98,9 @@ export interface Link {
   /** Begins to hand over what arrives. Called once; nothing is handed over before it, and never while it runs. */
   start(handlers: LinkHandlers): void;
 
+  /** What is given to `send` shall have so many bytes before it in its memory, for the link to write to. Absent: none. */
+  readonly headBytes?: number;
+
   /**
    * Sends an envelope. On an incoming link nothing leaves before `authenticated`: it waits until then.
    *
@@ -140,6 +143,12 @@ export interface LinkHandlers {
   envelope(bytes: Uint8Array): void;
   /** After a `send` that returned false: there is room again. */
   drain(): void;
+  /**
+   * An envelope has left, and its memory is the sender's again. Not every link tells.
+   *
+   * @param envelope - The very array that was given to `send`.
+   */
+  left?(envelope: Uint8Array): void;
   /**
    * On a link that leads through a relay, told of each envelope as soon as the relay says what became of it.
    *

@@ -72,8 +72,38 @@ describe("a link whose medium cannot pause", () => {
   });
 });
 
+describe("a link tells that the memory of an envelope is free again", () => {
+  const envelopes = [new Uint8Array(300), new Uint8Array(400)];
+
+  it("when its medium releases what was written, and is done with it", () => {
+    const { link, medium, left } = linkOver({ limits: {} });
+    medium.releases = true;
+    for (const envelope of envelopes) link.send(envelope);
+    expect(left).toEqual([]);
+    medium.finishWrite();
+    expect(left).toHaveLength(1);
+    expect(left[0]).toBe(envelopes[0]);
+    medium.finishWrite();
+    expect(left[1]).toBe(envelopes[1]);
+    expect(left).toHaveLength(2);
+  });
+
+  it("and not when its medium does not, or is not done", () => {
+    const { link, medium, left } = linkOver({ limits: {} });
+    link.send(envelopes[0]!);
+    medium.finishWrite();
+    medium.releases = true;
+    link.send(envelopes[1]!);
+    link.abort("lost");
+    medium.finishWrite();
+    expect(left).toEqual([]);
+  });
+});
+
 class Medium implements LinkMedium {
   readonly lends = false;
+  releases = false;
+  finishWrite = (): void => {};
   pings = 0;
   onPing = (): void => {};
   link!: MediumLink;
@@ -82,7 +112,9 @@ class Medium implements LinkMedium {
     this.onPing();
   };
 
-  write(): void {}
+  write(_batch: readonly Uint8Array[], done: () => void): void {
+    this.finishWrite = done;
+  }
   pause(): void {}
   resume(): void {}
   authenticated(): void {}
@@ -110,7 +142,9 @@ function linkOver(options: { limits: Parameters<typeof transportLimits>[0]; hasP
   medium.link = link;
   let end: LinkEnd | undefined;
   const got: number[] = [];
+  const left: Uint8Array[] = [];
   link.start({
+    left: (envelope) => void left.push(envelope),
     envelope: (bytes) => void got.push(bytes.length),
     drain: () => {},
     closed: (how) => {
@@ -118,5 +152,5 @@ function linkOver(options: { limits: Parameters<typeof transportLimits>[0]; hasP
     },
   });
   link.authenticated();
-  return { clock, medium, link, got, ended: () => end };
+  return { clock, medium, link, got, left, ended: () => end };
 }

@@ -13,7 +13,7 @@ import { type Parcel, RelayLink, type RelayLinkHost } from "./client-link.ts";
 import { RelayError } from "./errors.ts";
 import {
   decodePassAlongStatus,
-  encodePassAlong,
+  encodePassAlongInPlace,
   limitsRequest,
   type PublishedLimits,
   passAlongRequest,
@@ -184,7 +184,7 @@ export class Hop implements RelayLinkHost {
     this.#underWay += 1;
     this.#underWayBytes += envelope.length;
     try {
-      const body = encodePassAlong(link.targetBytes, envelope);
+      const body = encodePassAlongInPlace(link.targetBytes, envelope);
       const options = { timeoutMs: limits.passAlongMs, signal: giveUp.signal };
       const reply = await sender.request(relay, passAlongRequest, body, options);
       this.#heed(parcel, reply);

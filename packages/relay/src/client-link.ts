@@ -8,7 +8,7 @@
  * @see docs/spec.md, "Relay"
  */
 import type { EgtpError, EnvelopeFate, Link, LinkEnd, LinkHandlers, RejectReason } from "@egtp/node";
-import { lengthPrefixBytes, type Millis, type PeerId, peerIdToBytes } from "@egtp/wire";
+import { lengthPrefixBytes, type Millis, type PeerId, peerIdBytes, peerIdToBytes } from "@egtp/wire";
 import type { RelayClientLimits } from "./client-limits.ts";
 import { RelayRefusedError } from "./errors.ts";
 import type { Refusal } from "./protocol.ts";
@@ -44,6 +44,8 @@ export class RelayLink implements Link {
   readonly direction = "outgoing";
   readonly remote: string;
   readonly source: string;
+  /** The ID of the recipient is written there: for a copy of every envelope there are too many. */
+  readonly headBytes = peerIdBytes;
   readonly bytesReceived = 0;
   readonly target: PeerId;
   readonly targetBytes: Uint8Array;

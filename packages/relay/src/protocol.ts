@@ -109,6 +109,18 @@ export function encodePassAlong(recipient: Uint8Array, envelope: Uint8Array): Ui
   return body;
 }
 
+/**
+ * The same without a copy, when the envelope has the bytes for it in its memory.
+ *
+ * @param envelope - Given over, with the 32 bytes before it, as a relayed link asks for.
+ */
+export function encodePassAlongInPlace(recipient: Uint8Array, envelope: Uint8Array): Uint8Array {
+  if (envelope.byteOffset < peerIdBytes) return encodePassAlong(recipient, envelope);
+  const body = new Uint8Array(envelope.buffer, envelope.byteOffset - peerIdBytes, peerIdBytes + envelope.length);
+  body.set(recipient);
+  return body;
+}
+
 export interface PassAlong {
   /** 32 bytes; whether they are a peer ID was not checked. */
   readonly recipient: Uint8Array;

@@ -16,6 +16,7 @@ import {
   encodeAcknowledgement,
   encodeCollected,
   encodePassAlong,
+  encodePassAlongInPlace,
   encodePassAlongStatus,
   limitsRequest,
   mailMessage,
@@ -56,6 +57,13 @@ describe("what is encoded is decoded", () => {
     fc.assert(
       fc.property(bytesOf(32), envelope, (recipient, bytes) => {
         expect(decodePassAlong(encodePassAlong(recipient, bytes))).toEqual({ recipient, envelope: bytes });
+        const memory = new Uint8Array([...new Uint8Array(40).fill(0xee), ...bytes]);
+        const body = encodePassAlongInPlace(recipient, memory.subarray(40));
+        expect(body).toEqual(encodePassAlong(recipient, bytes));
+        expect(body.buffer).toBe(memory.buffer);
+        expect(memory.subarray(0, 8)).toEqual(new Uint8Array(8).fill(0xee));
+        // Without room before it there must be a copy.
+        expect(encodePassAlongInPlace(recipient, bytes)).toEqual(body);
       }),
     );
   });

@@ -6,6 +6,7 @@ import type { MediumLink } from "../transport-link.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
 export class TcpMedium implements StreamMedium {
+  readonly releases = true;
   readonly #socket: Socket;
   readonly #reader: SocketReader;
   readonly #limits: TransportLimits;
