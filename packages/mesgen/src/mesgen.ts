@@ -429,7 +429,7 @@ export class Mesgen {
       session.named = true;
       this.#nameRejected(state, entry(id));
     }
-    const restarted = noteEpoch(state, accepted.epoch) || newStore;
+    const restarted = noteEpoch(state, accepted.epoch, newStore);
     const lost = this.#heedRejected(state, control.rejected, true, now);
     if (control.rejected.length > 0) this.#owe(state, now);
     return {
@@ -552,7 +552,7 @@ export class Mesgen {
       }
     }
     if (pending === undefined || !pending.preferred) this.#clearNeed(state);
-    const restarted = noteEpoch(state, offer.makerEpoch) || newStore;
+    const restarted = noteEpoch(state, offer.makerEpoch, newStore);
     const lost = this.#heedRejected(state, control.rejected, true, now);
     // The acceptance leaves at once, whether or not the layer above has something to say.
     this.#owe(state, now);
@@ -782,13 +782,12 @@ export class Mesgen {
    * Tells an earlier run of the peer, on a link that leads to it, that a later one came: the same key runs twice, or the
    * link is dead. The session stays.
    *
+   * @param epoch - Of the earlier run.
    * @returns The envelope; `undefined` when nothing can be said to that run any more.
    */
-  sealSuperseded(peer: PeerId, now: Millis): Uint8Array | undefined {
-    const counterparty = this.#maps.get(peer);
-    const epoch = this.#table.knownState(peer)?.epoch;
-    for (const record of counterparty?.sessions ?? []) {
-      if (record.theirEpoch === epoch) continue;
+  sealSuperseded(peer: PeerId, epoch: Epoch, now: Millis): Uint8Array | undefined {
+    for (const record of this.#maps.get(peer)?.sessions ?? []) {
+      if (record.theirEpoch !== epoch) continue;
       const session = this.#table.session(record.id, now);
       if (session?.sending === undefined || session.sending.nextCounter >= counterLimit) continue;
       // Nothing but this: what else there is to say is for the later run.

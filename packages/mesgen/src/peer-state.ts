@@ -147,12 +147,15 @@ export function createPeerState(peer: PeerId): PeerState {
   };
 }
 
-/** Notes an epoch of the peer; true when another one was known before and this one is new: the peer started anew. */
-export function noteEpoch(state: PeerState, epoch: Epoch): boolean {
+/**
+ * Notes an epoch of the peer; true when another one was known before and this one is new: the peer started anew.
+ *
+ * @param newStore - It is certain by its store. An earlier run that goes on beside a later one has another store, too.
+ */
+export function noteEpoch(state: PeerState, epoch: Epoch, newStore = false): boolean {
   const known = state.epoch;
   if (known === epoch || state.earlierEpochs?.includes(epoch) === true) return false;
-  const restarted = known !== undefined;
-  if (restarted) state.earlierEpochs = (state.earlierEpochs ?? []).slice(-6).concat(known);
+  if (known !== undefined) state.earlierEpochs = (state.earlierEpochs ?? []).slice(-6).concat(known);
   state.epoch = epoch;
-  return restarted;
+  return known !== undefined || newStore;
 }

@@ -1,4 +1,4 @@
-import { decodeEnvelope } from "@egtp/wire";
+import { decodeEnvelope, type Epoch } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
 import { establishedPair, fingerprint, opened, strangers, TestPeer, textFrame, textsOf, typeOf } from "./peers.ts";
@@ -349,14 +349,27 @@ describe("a key that runs twice", () => {
   it("the earlier run is told under its own session, which stays, and nothing is said to the later one", () => {
     const { leader, follower } = establishedPair(now);
     const id = leader.mesgen.preferred(follower.id, now);
-    expect(leader.mesgen.sealSuperseded(follower.id, now)).toBeUndefined();
     const later = new TestPeer({ identity: follower.identity });
     expect(opened(leader.hear(later.say(leader, "again me", now), now)).restarted).toBe(true);
-    const word = leader.mesgen.sealSuperseded(follower.id, now);
+    expect(leader.mesgen.sealSuperseded(follower.id, "0011223344556677" as Epoch, now)).toBeUndefined();
+    const word = leader.mesgen.sealSuperseded(follower.id, follower.mesgen.epoch, now);
     expect(later.hear(word!, now).kind).toBe("unreadable");
     expect(opened(follower.hear(word!, now))).toMatchObject({ superseded: true, lost: [] });
     expect(follower.mesgen.preferred(leader.id, now)).toBe(id);
     expect(follower.owed(leader, now)).toEqual([]);
+  });
+
+  it("the earlier run did not start anew when it offers again, though its store is another", () => {
+    const { leader, follower } = establishedPair(now);
+    const later = new TestPeer({ identity: follower.identity });
+    expect(opened(leader.hear(later.say(leader, "again me", now), now)).restarted).toBe(true);
+    let answer: Uint8Array | undefined;
+    for (let at = now; answer === undefined || typeOf(answer) !== "offer"; at += 2_000) {
+      // What is for the later run reaches this one as well, which cannot read it.
+      follower.hear(leader.say(follower, "for the later one", at), at);
+      answer = follower.owed(leader, at)[0] as Uint8Array;
+    }
+    expect(opened(leader.hear(answer, now + 10_000))).toMatchObject({ early: true, restarted: false });
   });
 });
 

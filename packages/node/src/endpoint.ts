@@ -12,6 +12,7 @@ import type { Admit, Carrier, DropReason, Mesgen, Opened } from "@egtp/mesgen";
 import type { SessionMaps } from "@egtp/session-store";
 import {
   EgtpError,
+  type Epoch,
   FrameReader,
   FrameWriter,
   type Millis,
@@ -29,6 +30,8 @@ export type Received =
       readonly kind: "opened";
       readonly peer: PeerId;
       readonly early: boolean;
+      /** Names the run of the peer that spoke. */
+      readonly theirEpoch: Epoch;
       /** The peer started anew: what was known of its links may be void. */
       readonly restarted: boolean;
       /** Another run with our key came to the peer after us. */
@@ -182,6 +185,7 @@ export class Endpoint {
       kind: "opened",
       peer,
       early: result.early,
+      theirEpoch: result.theirEpoch,
       restarted: result.restarted,
       superseded: result.superseded,
       lost: result.lost,

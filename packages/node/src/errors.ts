@@ -154,6 +154,10 @@ const routeTexts = {
     "Another program publishes contact records of our identity",
     "Run one node for each identity.",
   ],
+  EGTP_SUPERSEDED: [
+    "The peer serves another process with our key, which came to it later",
+    "Run one process for each identity. It is tried again after a minute, in case that one ended.",
+  ],
   EGTP_NODE_STOPPING: ["The node was stopped before it was tried", "Make a new node with the same identity."],
 } as const;
 

@@ -47,6 +47,8 @@ export interface NodeLimits {
   readonly busyRetryMs: Millis;
   /** otherwise no longer than this. */
   readonly maxRetryMs: Millis;
+  /** A peer that prefers another process with our key is not dialled for so long; what is for it fails meanwhile. */
+  readonly supersededMs: Millis;
   /** How long a lookup may take. */
   readonly lookupMs: Millis;
   /** Contact records kept in memory; the least recently used leaves. 1 KB each. */
@@ -116,6 +118,7 @@ export const defaultNodeLimits: NodeLimits = {
   minRetryMs: 100,
   busyRetryMs: 4_000,
   maxRetryMs: minuteMs,
+  supersededMs: minuteMs,
   lookupMs: 10_000,
   maxContactRecords: 4_096,
   unansweredBytes: 32 * 1024,

@@ -1,7 +1,7 @@
 /**
  * What the router remembers of one peer and of one link. Data and small judgements; the router acts on them.
  */
-import type { Millis, PeerId, Strategy } from "@egtp/wire";
+import type { Epoch, Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Flight } from "./delivery/send-window.ts";
@@ -10,6 +10,9 @@ import { linkBytesOf } from "./transport-limits.ts";
 
 /** Challenges to return on a link: an honest peer has one out. */
 const maxResponses = 4;
+
+/** Runs of one peer that are told apart: one lives, or two by mistake. */
+const maxRuns = 8;
 
 /** How an attempt to reach a peer over a link ended: it answered our challenge, or why not. */
 export type LinkVerdict = "answered" | StrategyFailure;
@@ -29,6 +32,8 @@ export class NodeLink implements Asker {
   /** The peer returned our challenge: the link leads to it. */
   isAnswered = false;
   answeredAt: Millis = Infinity;
+  /** The run of the peer that it leads to, as far as it was heard. */
+  epoch: Epoch | undefined;
   /** Nothing authentic came for too long after we asked for something. */
   isSilent = false;
   isOpen = true;
@@ -154,6 +159,11 @@ export class PeerRoute {
   /** Links in a row that answered and broke soon. */
   breaks = 0;
 
+  /** Runs of the peer that were heard on links, the latest last. At most `maxRuns`. */
+  #runs: readonly Epoch[] = [];
+  /** The peer prefers another process with our key: it is not dialled before. */
+  supersededUntil: Millis = -Infinity;
+
   /** The offer that our contact record went along with. */
   recordUnder: string | undefined;
   /** When a record of the peer was verified. */
@@ -177,6 +187,14 @@ export class PeerRoute {
   get refusals(): Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> {
     this.#refusals ??= new Map();
     return this.#refusals;
+  }
+
+  /** The place of a run among those of the peer: the later it was first heard on a link, the higher. */
+  placeOfRun(epoch: Epoch): number {
+    const known = this.#runs.indexOf(epoch);
+    if (known >= 0) return known;
+    this.#runs = [...this.#runs.slice(1 - maxRuns), epoch];
+    return this.#runs.length - 1;
   }
 
   /** The link to send on: one that answered, the one in use first; then one we dialled; then one it spoke on. */

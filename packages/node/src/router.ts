@@ -18,6 +18,7 @@ import {
   type ContactRecord,
   closeReason,
   EgtpError,
+  type Epoch,
   envelopeHeaderBytes,
   equalBytes,
   linkChallengeBytes,
@@ -520,6 +521,7 @@ export class Router implements ConnectorHost {
     const { peer } = opened;
     const route = link.route?.peer === peer ? link.route : this.#route(peer);
     link.route ??= route;
+    const wasSilent = link.isSilent;
     if (link.route === route) {
       if (!link.isHeard) this.#firstHeard(link, route);
       link.silentAt = Infinity;
@@ -532,21 +534,40 @@ export class Router implements ConnectorHost {
     }
     if (opened.response !== undefined) this.#heedResponse(link, route, opened.response, now);
     if (!link.isAnswered) this.#lookAt(route);
-    if (opened.restarted && link.route === route) this.#supersede(route, link, now);
+    if (link.route === route) {
+      if (link.epoch !== opened.theirEpoch || wasSilent) this.#tellRunsApart(route, link, opened.theirEpoch, now);
+      if (opened.superseded) this.#giveWay(route, now);
+    }
     this.#heed(link.source, route, opened, now);
   }
 
-  /** The peer started anew on a link: its others lead to an earlier run, if to any, which is told. The newest is the one. */
-  #supersede(route: PeerRoute, newest: NodeLink, now: Millis): void {
-    for (const link of route.links) {
-      if (link === newest || !link.isOpen || !link.isHeard || link.isRelayed) continue;
-      const word = this.#endpoint.mesgen.sealSuperseded(route.peer, now);
-      if (word !== undefined && linkBytesOf(word) <= link.budget(this.#limits.maxAmplification)) {
-        this.#send(link, route, word, undefined, now);
-      }
-      link.isSilent = true;
-      link.link.close("superseded");
+  /**
+   * One key may run twice. The run that was heard last for the first time, on a link that stands, is the one: links that lead
+   * to earlier ones are told and closed, whoever opened them.
+   */
+  #tellRunsApart(route: PeerRoute, link: NodeLink, epoch: Epoch, now: Millis): void {
+    link.epoch = epoch;
+    const place = route.placeOfRun(epoch);
+    for (const other of [...route.links]) {
+      if (other === link || !other.isOpen || other.epoch === undefined || other.epoch === epoch) continue;
+      if (route.placeOfRun(other.epoch) < place) this.#supersede(route, other, other.epoch, now);
+      else if (!other.isSilent && link.isOpen) this.#supersede(route, link, epoch, now);
     }
+  }
+
+  #supersede(route: PeerRoute, link: NodeLink, epoch: Epoch, now: Millis): void {
+    const word = this.#endpoint.mesgen.sealSuperseded(route.peer, epoch, now);
+    if (word !== undefined && linkBytesOf(word) <= link.budget(this.#limits.maxAmplification)) {
+      this.#send(link, route, word, undefined, now);
+    }
+    link.isSilent = true;
+    link.link.close("superseded");
+  }
+
+  /** The peer prefers another run of ours on that link. Insisting would take the links from that one, and it would take them back. */
+  #giveWay(route: PeerRoute, now: Millis): void {
+    route.supersededUntil = now + this.#limits.supersededMs;
+    route.failures = [{ strategy: "session", error: new RouteError("EGTP_SUPERSEDED") }];
   }
 
   /** What an envelope tells of its sender, whatever way it came. */
@@ -860,8 +881,9 @@ export class Router implements ConnectorHost {
     }
     const dueAt = this.#dueAt(route);
     if (now < dueAt) {
-      if (route.failures.length === 0) route.retryAt = dueAt;
-      else if (this.#endpoint.delivery.mustFailFast(route.peer)) this.#failFast(route, route.failures, now);
+      if (route.failures.length === 0 || now < route.supersededUntil) route.retryAt = dueAt;
+      if (route.failures.length > 0 && this.#endpoint.delivery.mustFailFast(route.peer))
+        this.#failFast(route, route.failures, now);
       this.#waiting.add(route);
       return;
     }
@@ -881,6 +903,8 @@ export class Router implements ConnectorHost {
     this.#lookAt(route);
     if (failures === undefined) return;
     route.failures = failures;
+    // Closed without a word: the peer may have no key left to say more under.
+    if (route.supersededUntil > -Infinity) route.supersededUntil = now + this.#limits.supersededMs;
     if (route.failingSince === Infinity) route.failingSince = now;
     this.#rest(route, now - route.failingSince, now);
     if (!route.links.some((link) => link.isOpen)) this.#giveUp(route, failures, now);
@@ -899,9 +923,10 @@ export class Router implements ConnectorHost {
 
   /** Before this nothing is tried. What must fail fast is tried at once, unless its like failed a moment ago. */
   #dueAt(route: PeerRoute): Millis {
-    if (route.isUrgent) return -Infinity;
-    if (!this.#endpoint.delivery.mustFailFast(route.peer)) return route.retryAt;
-    return Math.min(route.retryAt, route.failedFastAt + this.#limits.minRetryMs);
+    const { supersededUntil } = route;
+    if (route.isUrgent) return supersededUntil;
+    if (!this.#endpoint.delivery.mustFailFast(route.peer)) return Math.max(route.retryAt, supersededUntil);
+    return Math.max(Math.min(route.retryAt, route.failedFastAt + this.#limits.minRetryMs), supersededUntil);
   }
 
   #failFast({ peer }: PeerRoute, reasons: readonly StrategyFailure[], now: Millis): void {

@@ -58,3 +58,43 @@ test("a peer that restarted while its old link still seems open gets the new one
   expect(world.time.now() - begun).toBeLessThan(200);
   expect(heard).toEqual([1, 2, 3]);
 });
+
+test("the older run may insist as it likes: the newer one keeps its link, and all that it asks for", async () => {
+  const bob = await world.join("bob");
+  bob.node.handle(note, ({ body }) => body);
+  const identity = createIdentity();
+  const older = await world.join("older", { identity, listen: false });
+  await world.time.of(older.node.request(bob.node.peerId, note, Uint8Array.of(1)));
+  const newer = await world.join("newer", { identity, listen: false });
+  for (let second = 0; second < 90; second += 1) {
+    const insisting = older.node.send(bob.node.peerId, note, Uint8Array.of(2), { timeoutMs: 30_000 });
+    const begun = world.time.now();
+    await world.time.of(newer.node.request(bob.node.peerId, note, Uint8Array.of(3)));
+    expect(world.time.now() - begun).toBeLessThan(200);
+    await world.time.pass(1_000);
+    if (second !== 30) continue;
+    const reasons = [{ error: { code: "EGTP_SUPERSEDED" } }];
+    expect(await world.time.of(insisting)).toMatchObject({ state: "unreachable", reasons });
+  }
+  // It was opened, and it answered.
+  expect(newer.events.filter(({ kind }) => kind === "link")).toHaveLength(2);
+  // The first, the one that told it, and one after a minute.
+  expect(older.node.stats().dials).toBeLessThanOrEqual(3);
+  expect(bob.node.links()).toMatchObject([{ remote: "memory:newer" }]);
+});
+
+test("the older run is served again when the newer one has ended", async () => {
+  const bob = await world.join("bob");
+  bob.node.handle(note, () => {});
+  const identity = createIdentity();
+  const older = await world.join("older", { identity, listen: false });
+  await world.time.of(older.node.send(bob.node.peerId, note, Uint8Array.of(1)));
+  const newer = await world.join("newer", { identity, listen: false });
+  await world.time.of(newer.node.send(bob.node.peerId, note, Uint8Array.of(2)));
+  await world.time.run(() => older.node.links().length === 0);
+  await world.time.of(newer.node.stop());
+  const options = { timeoutMs: 300_000, failFast: false };
+  expect(await world.time.of(older.node.send(bob.node.peerId, note, Uint8Array.of(3), options))).toEqual({
+    state: "delivered",
+  });
+});
