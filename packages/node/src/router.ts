@@ -548,7 +548,7 @@ export class Router implements ConnectorHost {
   #tellRunsApart(route: PeerRoute, link: NodeLink, epoch: Epoch, now: Millis): void {
     link.epoch = epoch;
     const place = route.placeOfRun(epoch);
-    for (const other of [...route.links]) {
+    for (const other of route.links) {
       if (other === link || !other.isOpen || other.epoch === undefined || other.epoch === epoch) continue;
       if (route.placeOfRun(other.epoch) < place) this.#supersede(route, other, other.epoch, now);
       else if (!other.isSilent && link.isOpen) this.#supersede(route, link, epoch, now);
