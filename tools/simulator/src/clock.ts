@@ -45,13 +45,21 @@ export class Clock {
    */
   runUntil(until: number, maxEvents = 1_000_000): void {
     let count = 0;
-    while (this.#heap.length > 0 && (this.#heap[0] as Planned).at <= until) {
-      if (++count > maxEvents) throw new EventStorm(maxEvents);
-      const item = this.#pop();
-      this.#now = item.at;
-      item.run();
-    }
-    this.#now = Math.max(this.#now, until);
+    while (this.step(until)) if (++count > maxEvents) throw new EventStorm(maxEvents);
+    this.moveTo(until);
+  }
+
+  /** Runs the next thing that is planned. @returns False when nothing is planned up to the instant. */
+  step(until: number): boolean {
+    if (this.#heap.length === 0 || (this.#heap[0] as Planned).at > until) return false;
+    const item = this.#pop();
+    this.#now = item.at;
+    item.run();
+    return true;
+  }
+
+  moveTo(at: number): void {
+    this.#now = Math.max(this.#now, at);
   }
 
   #pop(): Planned {

@@ -7,6 +7,7 @@
  */
 
 import { type CryptoProvider, type DhKeyPair, tagBytes } from "@egtp/mesgen";
+import { isEd25519PublicKey } from "@egtp/wire";
 import type { Random } from "./random.ts";
 
 export class NonceReuse extends Error {
@@ -38,7 +39,9 @@ export function simulatedCrypto(random: Random, watch: NonceWatch): CryptoProvid
       return digest([label("shared"), ...ours], 32);
     },
     identityFromSeed: (seed) => {
-      const dh = keyPair(seed.slice());
+      // Its public key must be one that can be a peer's: half of all byte strings can.
+      let dh = keyPair(seed.slice());
+      while (!isEd25519PublicKey(dh.publicKey)) dh = { secret: dh.secret, publicKey: digest([dh.publicKey], 32) };
       return { publicKey: dh.publicKey, dh, sign: (message) => digest([label("signed"), dh.publicKey, message], 64) };
     },
     verify: (publicKey, message, signature) =>
@@ -92,10 +95,9 @@ function label(name: string): Uint8Array {
   return bytes;
 }
 
+/** Of keys, tags and digests: short. */
 function text(bytes: Uint8Array): string {
-  let result = "";
-  for (let i = 0; i < bytes.length; i++) result += String.fromCharCode(bytes[i] as number);
-  return result;
+  return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
 function numberBytes(value: number): Uint8Array {

@@ -9,17 +9,21 @@ export class Disk {
   #content = new Map<string, Uint8Array>();
   readonly #snapshots: Map<string, Uint8Array>[] = [];
 
-  /** A store on this disk. The one before it must not be used any more: its process is gone. */
-  open(): SessionStore {
+  /**
+   * A store on this disk. The one before it must not be used any more: its process is gone.
+   *
+   * @param commit - Lets a batch take effect, at once or later; default: at once.
+   */
+  open(commit: (apply: () => void) => Promise<void> | undefined = atOnce): SessionStore {
     return {
       load: () => [...this.#content],
-      write: (batch) => {
-        for (const [key, value] of batch) {
-          if (value === undefined) this.#content.delete(key);
-          else this.#content.set(key, value.slice());
-        }
-        return undefined;
-      },
+      write: (batch) =>
+        commit(() => {
+          for (const [key, value] of batch) {
+            if (value === undefined) this.#content.delete(key);
+            else this.#content.set(key, value.slice());
+          }
+        }),
       close: () => Promise.resolve(),
     };
   }
@@ -41,4 +45,8 @@ export class Disk {
   erase(): void {
     this.#content = new Map();
   }
+}
+
+function atOnce(apply: () => void): undefined {
+  apply();
 }

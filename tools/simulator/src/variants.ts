@@ -1,21 +1,14 @@
-/**
- * The protocol broken on purpose, one rule at a time: proof that the simulator can fail. A variant is the real source of
- * mesgen with a few lines changed; when the lines are not found any more, building it fails.
- */
+/** The protocol broken on purpose, one rule at a time: proof that the simulator can fail. */
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import type * as mesgen from "@egtp/mesgen";
 import { Delivery } from "@egtp/node/delivery";
+import { type Edit, loadBroken } from "./broken-source.ts";
 import type { Cores } from "./sim-peer.ts";
 
-export interface Variant {
+export interface Variant extends Edit {
   readonly name: string;
   /** The rule of docs/spec.md that is taken out. */
   readonly rule: string;
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
 }
 
 export const variants: readonly Variant[] = [
@@ -56,26 +49,7 @@ export const variants: readonly Variant[] = [
   },
 ];
 
-const packageFolder = fileURLToPath(new URL("../../../packages/mesgen/", import.meta.url));
-
-/** Builds a variant beside the real source, loads it, and takes the files away again. */
-export async function loadVariant(variant: Variant): Promise<Cores> {
-  const folder = mkdtempSync(`${packageFolder}.variant-`);
-  try {
-    cpSync(`${packageFolder}src`, `${folder}/src`, { recursive: true });
-    cpSync(`${packageFolder}package.json`, `${folder}/package.json`);
-    const path = `${folder}/src/${variant.file}`;
-    const source = readFileSync(path, "utf8");
-    if (source.split(variant.find).length !== 2) {
-      throw new Error(`The variant ${variant.name} does not fit the source any more: ${variant.find}`);
-    }
-    writeFileSync(
-      path,
-      source.replace(variant.find, () => variant.replace),
-    );
-    const { Mesgen } = (await import(pathToFileURL(`${folder}/src/index.ts`).href)) as typeof mesgen;
-    return { Mesgen, Delivery };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+export async function loadVariant({ file, find, replace }: Variant): Promise<Cores> {
+  const [broken] = await loadBroken("mesgen", [{ file, find, replace }], ["index.ts"]);
+  return { Mesgen: (broken as typeof mesgen).Mesgen, Delivery };
 }

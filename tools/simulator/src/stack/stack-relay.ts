@@ -1,0 +1,58 @@
+/** A relay of a run: a real node with the relay's service, its mailboxes on a simulated disk of their own. */
+
+import type { EgtpNode, NodeOptions } from "@egtp/node";
+import type { MailboxLimits, MailboxStore, RelayServer } from "@egtp/relay/server";
+import type { CrashKind } from "../sim-peer.ts";
+import type { Process } from "./process.ts";
+import { RecordDisk } from "./record-disk.ts";
+import type { StackWorld } from "./stack-world.ts";
+import { Station, type StationOptions } from "./station.ts";
+
+/** What a crash leaves of the mailboxes. */
+export type MailCrashKind = "kept" | "lost" | "damaged";
+
+export class StackRelay extends Station {
+  readonly mailDisk = new RecordDisk();
+  /** Mail that it promised to keep may be gone since. */
+  mailLostAt = -Infinity;
+  readonly #limits: Partial<MailboxLimits>;
+  server: RelayServer | undefined;
+  store: MailboxStore | undefined;
+
+  constructor(world: StackWorld, options: StationOptions, limits: Partial<MailboxLimits>) {
+    super(world, options);
+    this.#limits = limits;
+  }
+
+  protected async nodeOptions(process: Process): Promise<Partial<NodeOptions>> {
+    const { stack, crypto } = this.world;
+    const store = await stack.openMailboxes("", {
+      limits: this.#limits,
+      seams: {
+        openFile: (_folder, options) => this.mailDisk.open(process, options),
+        random: (length) => crypto.randomBytes(length),
+        now: () => process.now(),
+      },
+    });
+    this.store = store;
+    this.server = stack.relayServer({ store });
+    return { services: ["relay"], parts: [this.server], lookup: this.world.lookupFor(this) };
+  }
+
+  protected prepare(_node: EgtpNode, _process: Process): void {}
+
+  protected died(_kind: CrashKind): void {
+    this.server = undefined;
+    this.store = undefined;
+  }
+
+  crashMail(kind: MailCrashKind, sessions: CrashKind, downMs: number, silently: boolean): void {
+    if (!this.isUp) return;
+    this.crash(sessions, downMs, silently);
+    this.world.log(() => `${this.name}: its mailboxes are ${kind}`);
+    if (kind === "lost") this.mailDisk.erase();
+    if (kind === "lost" || (kind === "damaged" && this.mailDisk.flip(this.world.random))) {
+      this.mailLostAt = this.world.clock.now;
+    }
+  }
+}
