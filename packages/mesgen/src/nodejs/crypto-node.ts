@@ -1,6 +1,5 @@
 /**
- * The crypto provider over `node:crypto`, byte for byte the portable one and many times faster. Short texts are sealed and
- * opened without it.
+ * The crypto provider over `node:crypto`, byte for byte the portable one and many times faster.
  *
  * Raw keys are imported as JWK, since OpenSSL 3 takes a tenfold time for DER; our own long-term keys are imported once
  * and kept as key objects.
@@ -23,15 +22,12 @@ import { isLowOrderImage, montgomeryImage } from "../birational-map.ts";
 import { type CryptoProvider, type DhKeyPair, type IdentityKeys, tagBytes } from "../crypto.ts";
 import { isWellFormedSignature } from "../ed25519-encoding.ts";
 import { writeNonce } from "../noise-nonce.ts";
-import { maxShortBytes, openShort, sealShort } from "../short-cipher.ts";
 
 type Curve = "X25519" | "Ed25519";
 
 const algorithm = "chacha20-poly1305";
 const cipherOptions = { authTagLength: tagBytes };
-const keyBytes = 32;
-const nonceBytes = 12;
-const nonce = new Uint8Array(nonceBytes);
+const nonce = new Uint8Array(12);
 const nonceView = new DataView(nonce.buffer);
 const one = Uint8Array.of(1);
 const two = Uint8Array.of(2);
@@ -119,20 +115,16 @@ function hmacSha512(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Arra
   return plain(mac.digest());
 }
 
-const lentKey = new Uint8Array(keyBytes);
+const lentKey = new Uint8Array(32);
 
 /**
  * A copy of a key for one call. Node moves what it is handed out of V8's heap for good, which would make every kept key
  * three times as large.
  */
 function lent(key: Uint8Array): Uint8Array {
-  if (key.length !== keyBytes) throw new RangeError("a key is 32 bytes");
+  if (key.length !== lentKey.length) throw new RangeError("a key is 32 bytes");
   lentKey.set(key);
   return lentKey;
-}
-
-function isShort(key: Uint8Array, nonce: Uint8Array, textBytes: number): boolean {
-  return textBytes <= maxShortBytes && key.length === keyBytes && nonce.length === nonceBytes;
 }
 
 /** `seal` under any nonce of 12 bytes, for test vectors. */
@@ -146,10 +138,6 @@ export function sealWithNonce(
 ): void {
   if (outOffset + plaintext.length + tagBytes > out.length) {
     throw new RangeError("no room for the ciphertext and its tag");
-  }
-  if (isShort(key, nonce, plaintext.length)) {
-    sealShort(key, nonce, associatedData, plaintext, out, outOffset);
-    return;
   }
   const cipher = createCipheriv(algorithm, lent(key), nonce, cipherOptions);
   cipher.setAAD(associatedData, { plaintextLength: plaintext.length });
@@ -166,10 +154,9 @@ export function openWithNonce(
   associatedData: Uint8Array,
   ciphertextAndTag: Uint8Array,
 ): Uint8Array | null {
-  const length = ciphertextAndTag.length - tagBytes;
-  if (length < 0 && key.length === keyBytes) return null;
-  if (isShort(key, nonce, length)) return openShort(key, nonce, associatedData, ciphertextAndTag);
   const decipher = createDecipheriv(algorithm, lent(key), nonce, cipherOptions);
+  const length = ciphertextAndTag.length - tagBytes;
+  if (length < 0) return null;
   decipher.setAAD(associatedData, { plaintextLength: length });
   decipher.setAuthTag(ciphertextAndTag.subarray(length));
   const plaintext = decipher.update(ciphertextAndTag.subarray(0, length));
