@@ -86,6 +86,13 @@ describeMailboxStore("memory", () => ({ open: (limits) => new MemoryMailboxStore
   it,
 });
 
+// Gives a mailbox up and registers it anew while the steps look at the other one.
+describeMailboxStore(
+  "memory, seed 302",
+  () => ({ open: (limits) => new MemoryMailboxStore({ limits }), survives: false, seed: 302 }),
+  { describe, it },
+);
+
 describe.skipIf(!hasLmdb && !mustRun)("LmdbMailboxStore", () => {
   /** What the mails were made from; -1 for one that differs. */
   const contentsOf = (mails: readonly StoredMail[]) => mails.map(({ body }) => contentOf(body.subarray(16)));
