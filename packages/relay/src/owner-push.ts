@@ -3,8 +3,9 @@
  * passed on at once because nothing waits before it.
  *
  * A mail is *out* from the moment it is handed over until it is acknowledged; at most a window of them is. What the owner's
- * node did not take in, or took in and did not acknowledge, is handed over again when the owner registers again; until then
- * a failure ends the pushing, so that nothing is sent to somebody who is not there.
+ * node did not take in is handed over again when the owner registers again, and what it took in and did not acknowledge when
+ * another run of it does: one that handles slowly knows what it has, and can collect what it lacks. Until then a failure ends
+ * the pushing, so that nothing is sent to somebody who is not there.
  *
  * Bounds: `maxPushMessages` for what is out, whose bytes the mailbox bounds, and `maxPushBytes` for what its owner's node has
  * not taken in; one mail may exceed them. An owner acknowledges nothing of a long message before all of it came, so what was
@@ -61,6 +62,8 @@ export class OwnerPush {
   readonly #host: PushHost;
   /** Bytes of those that the owner's node has not taken in. */
   #sendingBytes = 0;
+  /** The run of its process that registered last. */
+  #run = "";
   /** The newest mail that was handed over since the owner last registered. */
   #cursor = 0;
   /** There may be mail above it. */
@@ -97,9 +100,16 @@ export class OwnerPush {
     this.#held?.delete(number);
   }
 
-  /** The owner is here: everything is handed over again but what is on its way. */
-  begin(): void {
-    for (const [number, { isSending }] of this.#out ?? []) if (!isSending) this.#out!.delete(number);
+  /**
+   * The owner is here: everything is handed over again but what is on its way, or was taken in by this run.
+   *
+   * @param run - Of the owner's process.
+   */
+  begin(run: string): void {
+    if (run !== this.#run) {
+      for (const [number, { isSending }] of this.#out ?? []) if (!isSending) this.#out!.delete(number);
+      this.#run = run;
+    }
     this.#cursor = 0;
     this.#isAway = false;
     this.moreMail();

@@ -254,7 +254,7 @@ export class RelayServer implements NodePart {
     const waiting = { messages, bytes };
     // The answer leaves first, so that its owner knows the mailbox before there is mail from it.
     this.#schedule.defer(() => {
-      if (this.#owners.get(peer) === owner) owner.begin();
+      if (this.#owners.get(peer) === owner) owner.begin(id);
     });
     return { state: "active", tag: tag.slice(), limits: this.publishedLimits, waiting, replaced };
   }

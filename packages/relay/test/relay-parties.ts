@@ -39,13 +39,14 @@ export class Owner {
   acknowledges: boolean;
   /** While it is set, its node takes nothing in. */
   busy: Promise<void> | undefined;
-  readonly #run: Uint8Array;
+  /** Of its process, as it says when it registers. */
+  run: number;
 
   constructor(node: EgtpNode, relay: PeerId, { run = 1, acknowledges = true } = {}) {
     this.node = node;
     this.relay = relay;
     this.acknowledges = acknowledges;
-    this.#run = new Uint8Array(8).fill(run);
+    this.run = run;
     node.handle(mailMessage, async ({ body }) => {
       await this.busy;
       const { tag, number, envelope: bytes } = decodeMail(body);
@@ -60,7 +61,10 @@ export class Owner {
   }
 
   async register(first = true): Promise<Registration> {
-    const answer = await this.node.request(this.relay, registerRequest, { run: this.#run, first });
+    const answer = await this.node.request(this.relay, registerRequest, {
+      run: new Uint8Array(8).fill(this.run),
+      first,
+    });
     if (answer.state === "active") this.tag = Uint8Array.from(answer.tag);
     return answer;
   }

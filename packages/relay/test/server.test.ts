@@ -224,7 +224,7 @@ describe("mail for an owner that is away", () => {
     expect(server.stats().mailboxes).toMatchObject({ stored: 300, delivered: 300, passed: 0 });
   });
 
-  it("comes again when it was not acknowledged, and what was does not", async () => {
+  it("comes again to another run when it was not acknowledged, and what was does not", async () => {
     await startRelay();
     const { owner, peer } = await startOwner("alice", { acknowledges: false });
     const bob = await stranger("bob");
@@ -232,11 +232,25 @@ describe("mail for an owner that is away", () => {
     const [, , third] = owner.got;
     await world.time.of(owner.acknowledge([third!.number, third!.number + 2]));
     expect(owner.contents).toEqual(upTo(6));
-    await world.time.of(owner.register(false));
+    owner.run = 2;
+    await world.time.of(owner.register());
     await world.time.run(() => owner.got.length === 10);
     expect(owner.contents.slice(6)).toEqual([0, 1, 4, 5]);
     await world.time.pass(5_000);
     expect(owner.got).toHaveLength(10);
+  });
+
+  it("does not come again to a run that takes its time, and can be collected by it", async () => {
+    await startRelay();
+    const { owner, peer } = await startOwner("alice", { acknowledges: false });
+    await world.time.of(passAll(await stranger("bob"), peer, upTo(6)));
+    const registration = await world.time.of(owner.register(false));
+    expect(registration).toMatchObject({ state: "active", waiting: { messages: 6 } });
+    await world.time.pass(5_000);
+    expect(owner.contents).toEqual(upTo(6));
+    expect((await world.time.of(owner.collect())).mails.map(({ envelope: bytes }) => contentOf(bytes))).toEqual(
+      upTo(6),
+    );
   });
 
   it("waits while its link is down, though the relay has not noticed, and comes when it is back", async () => {
@@ -510,7 +524,8 @@ describe("with a store that takes its time", () => {
     expect(server.stats().storeFailures).toBeGreaterThanOrEqual(3);
     store.failure = undefined;
     owner.acknowledges = true;
-    await world.time.of(owner.register(false));
+    owner.run = 2;
+    await world.time.of(owner.register());
     await world.time.run(() => store.counts().waiting === 0);
     expect(new Set(owner.contents)).toEqual(new Set(upTo(3)));
     expect(await world.time.of(passAll(bob, peer, [6]))).toEqual(["passed"]);
