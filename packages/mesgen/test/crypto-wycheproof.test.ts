@@ -1,7 +1,8 @@
+import { describeWithVectors, type Wycheproof, type WycheproofTest } from "@egtp/test-kit/vectors";
+import { fromHex, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { tagBytes } from "../src/crypto.ts";
 import { aeads, providers } from "./crypto-providers.ts";
-import { describeWithVectors, fromHex, toHex, type Wycheproof, type WycheproofTest } from "./vectors.ts";
 
 interface DhGroup {
   readonly tests: readonly (WycheproofTest & {

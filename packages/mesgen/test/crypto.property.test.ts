@@ -1,9 +1,9 @@
+import { fromHex, toHex } from "@egtp/wire";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { tagBytes } from "../src/crypto.ts";
 import { portableCryptoProvider as portable } from "../src/crypto-portable.ts";
 import { nodeCryptoProvider as node } from "../src/nodejs/crypto-node.ts";
-import { fromHex, toHex } from "./vectors.ts";
 
 const numRuns = 30; // tweetnacl takes milliseconds for each
 

@@ -1,10 +1,10 @@
+import { fromHex, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { defaultCryptoProvider } from "#crypto-provider";
 import { type CryptoProvider, type DhKeyPair, tagBytes } from "../src/crypto.ts";
 import { portableCryptoProvider } from "../src/crypto-portable.ts";
 import { nodeCryptoProvider } from "../src/nodejs/crypto-node.ts";
 import { providers } from "./crypto-providers.ts";
-import { fromHex, toHex } from "./vectors.ts";
 
 const order = 2n ** 252n + 27742317777372353535851937790883648493n;
 const p = 2n ** 255n - 19n;

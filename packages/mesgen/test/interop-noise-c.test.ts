@@ -1,11 +1,11 @@
 /** Our offer and acceptance against noise-c, an independent implementation of the Noise framework, in both roles. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { toHex } from "@egtp/wire";
 import createNoise from "noise-c.wasm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readAcceptance, readOffer, writeAcceptance, writeOffer } from "../src/noise.ts";
 import { providers } from "./crypto-providers.ts";
-import { toHex } from "./vectors.ts";
 
 const protocolName = "Noise_KK_25519_ChaChaPoly_SHA512";
 const prologue = new TextEncoder().encode("prologue");

@@ -1,3 +1,5 @@
+import { describeWithVectors } from "@egtp/test-kit/vectors";
+import { fromHex, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import type { CryptoProvider, DhKeyPair } from "../src/crypto.ts";
 import {
@@ -14,7 +16,6 @@ import {
   writeOffer,
 } from "../src/noise.ts";
 import { providers } from "./crypto-providers.ts";
-import { describeWithVectors, fromHex, toHex } from "./vectors.ts";
 
 interface NoiseVector {
   readonly protocol_name: string;

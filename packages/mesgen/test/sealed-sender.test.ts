@@ -1,7 +1,7 @@
+import { fromHex, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { openSender, sealedSenderBytes, sealSender } from "../src/sealed-sender.ts";
 import { providers } from "./crypto-providers.ts";
-import { fromHex, toHex } from "./vectors.ts";
 
 describe.each(providers)("sealed sender over $name", (crypto) => {
   const seed = (fill: number) => new Uint8Array(32).fill(fill);

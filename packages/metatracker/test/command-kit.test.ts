@@ -4,6 +4,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type CertificateFields, makeCertificate } from "@egtp/test-kit/certificate";
 import { EgtpError } from "@egtp/wire";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod/mini";
@@ -29,7 +30,6 @@ import {
   WebServer,
 } from "../src/nodejs/command.ts";
 import { CommandError } from "../src/nodejs/command-errors.ts";
-import { type CertificateFields, makeCertificate } from "./certificate-maker.ts";
 
 let folder: string;
 beforeAll(() => {

@@ -6,15 +6,16 @@ import { join } from "node:path";
 import { createIdentity, createNode, defineMessage, type EgtpNode, type NodeOptions } from "@egtp/node";
 import { tcp } from "@egtp/node/tcp";
 import { websocket } from "@egtp/node/websocket";
+import { makeCertificate } from "@egtp/test-kit/certificate";
+import { ServerProcess } from "@egtp/test-kit/server-process";
 import { verifyBootPage, verifyContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { metatrackers } from "../src/index.ts";
 import { bootPageCommand, bootPageUsage } from "../src/nodejs/boot-page-command.ts";
 import { metatrackerCommand, metatrackerUsage } from "../src/nodejs/metatracker-command.ts";
 import { runProgram } from "../src/nodejs/program.ts";
-import { makeCertificate } from "./certificate-maker.ts";
-import { ServerProcess } from "./server-process.ts";
 
+const main = new URL("../src/nodejs/main.ts", import.meta.url);
 const echo = defineMessage("test/echo");
 const body = Uint8Array.of(7);
 const signal = new AbortController().signal;
@@ -31,7 +32,7 @@ afterEach(async () => {
 });
 
 function start(...args: readonly string[]): ServerProcess {
-  const server = new ServerProcess("--data", join(folder, "data"), "--host", "127.0.0.1", "--port", "0", ...args);
+  const server = new ServerProcess(main, "--data", join(folder, "data"), "--host", "127.0.0.1", "--port", "0", ...args);
   cleanups.push(() => server.kill());
   return server;
 }

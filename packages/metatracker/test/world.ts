@@ -9,104 +9,18 @@ import {
   type Identity,
   type NodeEvent,
   type NodeOptions,
-  type NodeSchedule,
   type Transport,
 } from "@egtp/node";
-import { MemoryNetwork } from "@egtp/node/memory";
+import { MemoryNetwork, VirtualTime } from "@egtp/node/memory";
 import {
   type BootPage,
   type ContactRecord,
-  type Millis,
   type Strategy,
   signBootPage,
   signContactRecord,
 } from "@egtp/wire";
 import { type Metatrackers, type MetatrackersEvent, type MetatrackersOptions, metatrackers } from "../src/index.ts";
 import { type MetatrackerServer, type MetatrackerServerOptions, metatrackerServer } from "../src/server.ts";
-
-interface Timer {
-  readonly at: Millis;
-  readonly serial: number;
-  readonly task: () => void;
-}
-
-/** The clock of a world, for nodes and transports alike. */
-class VirtualTime implements NodeSchedule {
-  #now: Millis = 1_800_000_000_000;
-  #serial = 0;
-  readonly #turns: (() => void)[] = [];
-  readonly #timers = new Set<Timer>();
-
-  now(): Millis {
-    return this.#now;
-  }
-
-  defer(task: () => void): void {
-    this.#turns.push(task);
-  }
-
-  setTimer(task: () => void, delayMs: Millis): () => void {
-    const timer: Timer = { at: this.#now + Math.ceil(Math.max(0, delayMs)), serial: ++this.#serial, task };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  /** Lets what is to happen happen until the condition holds. @throws when nothing is left to happen, or it takes too long. */
-  async run(condition: () => boolean, mostMs: Millis = 600_000): Promise<void> {
-    const end = this.#now + mostMs;
-    await settled();
-    while (!condition()) {
-      if (!this.#step(end)) throw new Error("Nothing is left to happen in time, and the condition does not hold");
-      await settled();
-    }
-  }
-
-  /** Lets so much time pass. */
-  async pass(ms: Millis): Promise<void> {
-    const end = this.#now + ms;
-    await settled();
-    while (this.#step(end)) await settled();
-    this.#now = end;
-  }
-
-  /** Waits for a promise while things happen. */
-  async of<T>(promise: Promise<T>, mostMs?: Millis): Promise<T> {
-    let isOver = false;
-    const over = (): void => {
-      isOver = true;
-    };
-    promise.then(over, over);
-    await this.run(() => isOver, mostMs);
-    return promise;
-  }
-
-  #step(end: Millis): boolean {
-    const turn = this.#turns.shift();
-    if (turn !== undefined) {
-      turn();
-      return true;
-    }
-    let first: Timer | undefined;
-    for (const timer of this.#timers) {
-      if (first === undefined || timer.at < first.at || (timer.at === first.at && timer.serial < first.serial))
-        first = timer;
-    }
-    if (first === undefined || first.at > end) return false;
-    this.#timers.delete(first);
-    this.#now = Math.max(this.#now, first.at);
-    first.task();
-    return true;
-  }
-}
-
-/** Every promise that can go on has gone on. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /** One way through the network takes this long. */
 export const hopMs = 10;

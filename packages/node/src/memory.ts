@@ -17,6 +17,7 @@ import { type LinkMedium, MediumLink } from "./transport-link.ts";
 
 export { TransportError, type TransportErrorCode } from "./transport-error.ts";
 export type { TransportLimits } from "./transport-limits.ts";
+export { VirtualTime } from "./virtual-time.ts";
 
 export interface MemoryNetworkOptions {
   /**

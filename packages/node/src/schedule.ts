@@ -50,7 +50,7 @@ export function systemSchedule(): NodeSchedule {
 }
 
 /** Node.js has an end of turn; a browser has a message to itself, which comes sooner than its timers. */
-function systemDefer(): (task: () => void) => void {
+export function systemDefer(): (task: () => void) => void {
   const { setImmediate } = globalThis as { setImmediate?: (task: () => void) => unknown };
   if (setImmediate !== undefined) return (task) => void setImmediate(task);
   const channel = new MessageChannel();

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
 import { createIdentity } from "@egtp/mesgen";
+import { localCertificate } from "@egtp/test-kit/certificate";
 import { defineMessage, type Strategy, verifyContactRecord } from "@egtp/wire";
 import { afterEach, expect, test } from "vitest";
 import {
@@ -15,7 +16,6 @@ import {
 } from "../src/index.ts";
 import { tcp } from "../src/nodejs/tcp.ts";
 import { websocket } from "../src/nodejs/websocket.ts";
-import { createCertificate } from "./certificate.ts";
 import { errorOf } from "./world.ts";
 
 const note = defineMessage("test/note");
@@ -66,7 +66,7 @@ test("requests and messages over WebSocket, found by ID through a lookup; only o
 });
 
 test("large messages over TLS, both ways at once", async () => {
-  const tls = createCertificate();
+  const tls = localCertificate();
   const lookup = new MemoryLookup();
   const alice = await start({ lookup, transports: [websocket({ ca: tls.cert })] });
   const bob = await start({ lookup, transports: [websocket({ ...local, port: 0, tls })] });
@@ -183,8 +183,8 @@ test("a node that cannot listen does not start", async () => {
   const { port } = server.address() as net.AddressInfo;
   const node = await createNode({ identity: createIdentity(), transports: [websocket({ ...local, port })] });
   expect(await errorOf(node.start())).toMatchObject({ code: "EGTP_ADDRESS_IN_USE" });
-  const { cert } = createCertificate();
-  const { key } = createCertificate();
+  const { cert } = localCertificate();
+  const { key } = localCertificate();
   const other = await createNode({
     identity: createIdentity(),
     transports: [websocket({ ...local, port: 0, tls: { cert, key } })],

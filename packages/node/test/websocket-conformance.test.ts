@@ -1,4 +1,6 @@
 /** The suite that every transport passes, over ws: and wss:, and dialled as in a browser. */
+
+import { localCertificate } from "@egtp/test-kit/certificate";
 import { describe, expect, it } from "vitest";
 import { WebSocket as WsWebSocket } from "ws";
 import { describeTransport, type TransportFixture, type TransportFixtureOptions } from "../src/conformance.ts";
@@ -6,9 +8,8 @@ import { websocket } from "../src/nodejs/websocket.ts";
 import type { Transport } from "../src/transport.ts";
 import { connectWith } from "../src/websocket-medium.ts";
 import { WebSocketTransport } from "../src/websocket-transport.ts";
-import { createCertificate } from "./certificate.ts";
 
-const tls = createCertificate();
+const tls = localCertificate();
 const local = { port: 0, host: "127.0.0.1" };
 
 describeTransport(

@@ -4,6 +4,7 @@ import http from "node:http";
 import https from "node:https";
 import net from "node:net";
 import { defaultCryptoProvider } from "@egtp/mesgen";
+import { localCertificate } from "@egtp/test-kit/certificate";
 import { maxEnvelopeBytes, type PeerId, peerIdToBytes } from "@egtp/wire";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { WebSocketServer, WebSocket as WsWebSocket } from "ws";
@@ -13,7 +14,6 @@ import type { Link, LinkEnd, Served, Transport } from "../src/transport.ts";
 import { systemClock } from "../src/transport-clock.ts";
 import { maxWebSocketMessageBytes } from "../src/transport-limits.ts";
 import { MediumLink } from "../src/transport-link.ts";
-import { createCertificate } from "./certificate.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { peers } from "./transport-peers.ts";
 
@@ -25,7 +25,7 @@ afterEach(async () => {
 
 const crypto: DialCrypto = defaultCryptoProvider;
 const [alice, bob] = peers;
-const certificate = createCertificate();
+const certificate = localCertificate();
 const { signal } = new AbortController();
 const envelope = (...bytes: number[]): Buffer => Buffer.from([0, 0, 0, bytes.length, ...bytes]);
 
@@ -269,7 +269,7 @@ describe("a websocket listener", () => {
   });
 
   it.each([
-    ["does not fit its key", { cert: certificate.cert, key: createCertificate().key }],
+    ["does not fit its key", { cert: certificate.cert, key: localCertificate().key }],
     [
       "cannot be read",
       { cert: "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n", key: certificate.key },
@@ -506,7 +506,7 @@ describe("a websocket dialer", () => {
     expect(await codeOf(url.replace("/here", "/there"))).toBe("EGTP_DIAL_NO_WEBSOCKET");
     const secure = await serve({ tls: certificate });
     expect(await codeOf(secure.url)).toBe("EGTP_DIAL_BAD_CERTIFICATE");
-    expect(await codeOf(secure.url, { ca: createCertificate().cert })).toBe("EGTP_DIAL_BAD_CERTIFICATE");
+    expect(await codeOf(secure.url, { ca: localCertificate().cert })).toBe("EGTP_DIAL_BAD_CERTIFICATE");
     expect(await codeOf(secure.url, { ca: certificate.cert })).toBeUndefined();
     expect(() => websocket({ ca: "none" })).toThrow(expect.objectContaining({ code: "EGTP_BAD_CERTIFICATE" }));
   });

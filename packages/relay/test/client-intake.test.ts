@@ -1,10 +1,11 @@
 /** Mail of one mailbox on its way into the node: its order, that each is handed over once at a time, and acknowledgements. */
+
+import { VirtualTime } from "@egtp/node/memory";
 import { minEnvelopeBytes } from "@egtp/wire";
 import { beforeEach, describe, expect, test } from "vitest";
 import { Intake, type MailCounts } from "../src/client-intake.ts";
 import { defaultRelayClientLimits, type RelayClientLimits } from "../src/client-limits.ts";
 import { decodeAcknowledgement, encodeCollected } from "../src/protocol.ts";
-import { VirtualTime } from "./world.ts";
 
 const tag = new Uint8Array(8).fill(1);
 

@@ -1,12 +1,12 @@
 /** Links over one relay: order, back pressure, what the relay says of each envelope, and how they end. */
 import { createIdentity, EgtpError, type EgtpNode, type EnvelopeFate, type LinkEnd } from "@egtp/node";
+import { VirtualTime } from "@egtp/node/memory";
 import { maxEnvelopeBytes, minEnvelopeBytes, type PeerId, peerIdFromBytes } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Hop, type PassAlongCounts } from "../src/client-hop.ts";
 import { defaultRelayClientLimits, type RelayClientLimits } from "../src/client-limits.ts";
 import type { RelayLink } from "../src/client-link.ts";
 import { decodePassAlong, encodePassAlongStatus, type PassAlongStatus, type PublishedLimits } from "../src/protocol.ts";
-import { VirtualTime } from "./world.ts";
 
 const relay = createIdentity().peer;
 const published: PublishedLimits = {

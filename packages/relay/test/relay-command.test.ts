@@ -8,12 +8,13 @@ import { createIdentity, createNode, defineMessage, type EgtpNode, type Identity
 import { tcp } from "@egtp/node/tcp";
 import { websocket } from "@egtp/node/websocket";
 import { LmdbSessionStore } from "@egtp/session-store/lmdb";
-import { verifyBootPage, verifyContactRecord } from "@egtp/wire";
+import { type Listening, ServerProcess } from "@egtp/test-kit/server-process";
+import { parsePeerId, verifyBootPage, verifyContactRecord } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type RelayClient, relayClient } from "../src/index.ts";
 import { relayCommand, relayUsage } from "../src/nodejs/relay-command.ts";
-import { type Listening, RelayProcess } from "./relay-process.ts";
 
+const main = new URL("../src/nodejs/main.ts", import.meta.url);
 const note = defineMessage("test/note");
 
 let folder: string;
@@ -30,8 +31,8 @@ afterEach(async () => {
 const data = () => join(folder, "data");
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
 
-async function start(...args: readonly string[]): Promise<{ relay: RelayProcess; place: Listening }> {
-  const relay = new RelayProcess("--data", data(), "--host", "127.0.0.1", "--port", "0", ...args);
+async function start(...args: readonly string[]): Promise<{ relay: ServerProcess; place: Listening }> {
+  const relay = new ServerProcess(main, "--data", data(), "--host", "127.0.0.1", "--port", "0", ...args);
   cleanups.push(() => relay.kill());
   return { relay, place: await relay.listening() };
 }
@@ -52,7 +53,7 @@ interface PeerOptions {
 /** A peer that accepts no connections and knows the relay. */
 async function peer({ peer: relay }: Listening, options: PeerOptions = {}): Promise<Peer> {
   const { identity = createIdentity(), sessions, transport = tcp({ listen: false }) } = options;
-  const client = relayClient({ relays: [relay], count: 1 });
+  const client = relayClient({ relays: [parsePeerId(relay)], count: 1 });
   const node = await createNode({
     identity,
     transports: [transport],

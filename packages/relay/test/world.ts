@@ -11,101 +11,12 @@ import {
   MemoryLookup,
   type NodeEvent,
   type NodeOptions,
-  type NodeSchedule,
 } from "@egtp/node";
-import { MemoryNetwork } from "@egtp/node/memory";
+import { MemoryNetwork, VirtualTime } from "@egtp/node/memory";
 import { MemorySessionStore, type SessionStore } from "@egtp/session-store";
 import { type ContactRecord, type Millis, type Strategy, verifyContactRecord } from "@egtp/wire";
 import { type RelayClient, type RelayClientOptions, relayClient } from "../src/index.ts";
 import { WatchedRelay, type WatchedRelayOptions } from "./watched-relay.ts";
-
-interface Timer {
-  readonly at: Millis;
-  readonly serial: number;
-  readonly task: () => void;
-}
-
-/** The clock of a world, for nodes and transports alike. */
-export class VirtualTime implements NodeSchedule {
-  #now: Millis;
-  #serial = 0;
-  readonly #turns: (() => void)[] = [];
-  readonly #timers = new Set<Timer>();
-
-  constructor(now: Millis = 1_800_000_000_000) {
-    this.#now = now;
-  }
-
-  now(): Millis {
-    return this.#now;
-  }
-
-  defer(task: () => void): void {
-    this.#turns.push(task);
-  }
-
-  setTimer(task: () => void, delayMs: Millis): () => void {
-    const timer: Timer = { at: this.#now + Math.ceil(Math.max(0, delayMs)), serial: ++this.#serial, task };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  /** Lets what is to happen happen until the condition holds. @throws when nothing is left to happen, or it takes too long. */
-  async run(condition: () => boolean, mostMs: Millis = 600_000): Promise<void> {
-    const end = this.#now + mostMs;
-    await settled();
-    while (!condition()) {
-      if (!this.#step(end)) throw new Error("Nothing is left to happen in time, and the condition does not hold");
-      await settled();
-    }
-  }
-
-  /** Lets so much time pass. */
-  async pass(ms: Millis): Promise<void> {
-    const end = this.#now + ms;
-    await settled();
-    while (this.#step(end)) await settled();
-    this.#now = end;
-  }
-
-  /** Waits for a promise while things happen. */
-  async of<T>(promise: Promise<T>, mostMs?: Millis): Promise<T> {
-    let isOver = false;
-    const over = (): void => {
-      isOver = true;
-    };
-    promise.then(over, over);
-    await this.run(() => isOver, mostMs);
-    return promise;
-  }
-
-  #step(end: Millis): boolean {
-    const turn = this.#turns.shift();
-    if (turn !== undefined) {
-      turn();
-      return true;
-    }
-    let first: Timer | undefined;
-    for (const timer of this.#timers) {
-      if (first === undefined || timer.at < first.at || (timer.at === first.at && timer.serial < first.serial))
-        first = timer;
-    }
-    if (first === undefined || first.at > end) return false;
-    this.#timers.delete(first);
-    this.#now = Math.max(this.#now, first.at);
-    first.task();
-    return true;
-  }
-}
-
-/** Every promise that can go on has gone on. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 export interface WorldNode {
   readonly node: EgtpNode;

@@ -1,9 +1,10 @@
 /** The strict Ed25519 verifier, on the vectors of Project Wycheproof and on what the library below would accept. */
+
+import { describeWithVectors, type Wycheproof, type WycheproofTest } from "@egtp/test-kit/vectors";
 import nacl from "tweetnacl";
 import { describe, expect, it } from "vitest";
 import { fromHex, signatureBytes, verifyEd25519 } from "../src/index.ts";
 import { sampleBytes } from "./support.ts";
-import { describeWithVectors, type Wycheproof, type WycheproofTest } from "./vectors.ts";
 
 interface Group {
   readonly publicKey: { readonly pk: string };

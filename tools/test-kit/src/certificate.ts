@@ -43,6 +43,11 @@ export function makeCertificate(fields: CertificateFields = {}): MadeCertificate
   };
 }
 
+/** One for the name localhost and the address 127.0.0.1. */
+export function localCertificate(): MadeCertificate {
+  return makeCertificate({ names: ["localhost"], addresses: ["127.0.0.1"] });
+}
+
 function der(tag: number, content: Buffer): Buffer {
   const { length } = content;
   const head = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];

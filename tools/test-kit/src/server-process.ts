@@ -4,8 +4,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
-const main = fileURLToPath(new URL("../src/nodejs/main.ts", import.meta.url));
 
+/** What a relay and a metatracker say first. */
 export interface Listening {
   readonly peer: string;
   readonly addresses: readonly string[];
@@ -20,11 +20,16 @@ export class ServerProcess {
   readonly #lines: string[] = [];
   readonly #waiting: { readonly event: string; readonly resolve: (line: string) => void }[] = [];
 
-  constructor(...args: readonly string[]) {
-    const child = spawn(process.execPath, ["--conditions=@egtp/source", "--import", "tsx", main, "--json", ...args], {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+  /** @param main - The source file of the command. */
+  constructor(main: URL, ...args: readonly string[]) {
+    const child = spawn(
+      process.execPath,
+      ["--conditions=@egtp/source", "--import", "tsx", fileURLToPath(main), "--json", ...args],
+      {
+        cwd: root,
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     this.#process = child;
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
