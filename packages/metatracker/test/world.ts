@@ -12,13 +12,7 @@ import {
   type Transport,
 } from "@egtp/node";
 import { MemoryNetwork, VirtualTime } from "@egtp/node/memory";
-import {
-  type BootPage,
-  type ContactRecord,
-  type Strategy,
-  signBootPage,
-  signContactRecord,
-} from "@egtp/wire";
+import { type BootPage, type ContactRecord, type Strategy, signBootPage, signContactRecord } from "@egtp/wire";
 import { type Metatrackers, type MetatrackersEvent, type MetatrackersOptions, metatrackers } from "../src/index.ts";
 import { type MetatrackerServer, type MetatrackerServerOptions, metatrackerServer } from "../src/server.ts";
 
