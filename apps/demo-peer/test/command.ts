@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { onTestFailed } from "vitest";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
@@ -39,6 +40,7 @@ export class Command {
         waiting.resolve(line);
       }
     });
+    onTestFailed(() => console.log(`${args.join(" ")}\n${this.#lines.join("\n")}\n${stderr}`));
     this.ended = new Promise((resolve) => {
       child.on("close", (code) => resolve({ code, stdout: this.#lines.join("\n"), stderr }));
     });
