@@ -109,8 +109,10 @@ describe.concurrent("peers by hand", { timeout: 120_000 }, () => {
 
   test("a peer in a terminal talks, forgets its sessions, and goes on talking", async () => {
     const bob = new Command("peer", ...placeOf("c-bob"), "--name", "bob", "--json");
-    const { peer } = await bob.event("listening");
-    const alice = new Command("peer", ...placeOf("c-alice"), "--name", "alice", "--json", "--peer", String(peer));
+    const { peer, addresses } = await bob.event("listening");
+    // Where he is need not be known to others yet.
+    const contact = `${String(peer)}@${(addresses as string[])[0]}`;
+    const alice = new Command("peer", ...placeOf("c-alice"), "--name", "alice", "--json", "--peer", contact);
     await alice.event("listening");
     alice.type("hello bob");
     expect(await bob.event("message")).toMatchObject({ name: "alice", text: "hello bob" });
