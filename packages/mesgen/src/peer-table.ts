@@ -156,8 +156,7 @@ export class PeerTable {
   moveToFront(counterparty: Counterparty, session: LiveSession, now: Millis): void {
     const displaced = this.front(counterparty);
     this.#maps.moveToFront(counterparty, session.record.id);
-    session.leftFrontAt = undefined;
-    this.#fading.delete(session);
+    this.#unfade(session);
     if (displaced !== undefined && displaced !== session) this.#fade(displaced, now);
   }
 
@@ -175,7 +174,11 @@ export class PeerTable {
   /** Erases the sending keys whose time behind the front is over. */
   eraseFaded(now: Millis): void {
     for (const session of this.#fading) {
-      if (now - (session.leftFrontAt ?? now) >= this.#limits.sendingKeyGraceMs) this.eraseSendingKey(session);
+      if (now - (session.leftFrontAt ?? now) < this.#limits.sendingKeyGraceMs) continue;
+      const counterparty = this.#maps.get(session.state.peer);
+      // Those before it lost their keys meanwhile.
+      if (counterparty !== undefined && this.front(counterparty) === session) this.#unfade(session);
+      else this.eraseSendingKey(session);
     }
   }
 
@@ -192,6 +195,11 @@ export class PeerTable {
     if (session.sending === undefined) return;
     session.leftFrontAt = now;
     this.#fading.add(session);
+  }
+
+  #unfade(session: LiveSession): void {
+    session.leftFrontAt = undefined;
+    this.#fading.delete(session);
   }
 
   /** Erases the keys of a session that left the maps. */

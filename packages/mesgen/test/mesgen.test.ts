@@ -540,6 +540,19 @@ describe("re-key", () => {
     leader.hear(delayed, now + 60_000);
     expect(leader.read).toEqual(["z", "delayed"]);
   });
+
+  it("keeps the sending key of a session that is the front again, since the peer cannot read those before it", () => {
+    const { leader, follower } = establishedPair(now, { limits: { rekeyAfterEnvelopes: 0 } });
+    follower.hear(leader.say(follower, "y", now), now);
+    leader.hear(follower.say(leader, "z", now, { established: true }), now);
+    const [front, behind] = leader.mesgen.sessions(follower.id);
+    follower.hear(leader.say(follower, "used", now, { established: true }), now);
+    follower.mesgen.reject(leader.id, front!.id, now);
+    expect(opened(leader.hear(follower.control(leader, now), now)).lost).toEqual([front!.id]);
+    leader.mesgen.tick(now + 60_000);
+    expect(leader.mesgen.preferred(follower.id, now + 60_000)).toBe(behind!.id);
+    expect(typeOf(leader.say(follower, "on", now + 60_000, { established: true }))).toBe("data");
+  });
 });
 
 describe("R7: sealed sender", () => {

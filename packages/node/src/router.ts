@@ -266,7 +266,8 @@ export class Router implements ConnectorHost {
     }
     for (const route of this.#waiting) next = Math.min(next, route.retryAt);
     if (this.#options.lookup !== undefined) next = Math.min(next, this.#followMail(now));
-    next = Math.min(next, this.#sweepAt, this.#unread.giveBack(now), endpoint.nextDeadline ?? Infinity);
+    const giveBackAt = this.#unread.giveBack(now, (peer) => endpoint.mesgen.owes(peer, Infinity));
+    next = Math.min(next, this.#sweepAt, giveBackAt, endpoint.nextDeadline ?? Infinity);
     this.#arm(next <= now ? now + stuckMs : next, now);
     this.#options.host.afterFlush();
   }
@@ -809,9 +810,9 @@ export class Router implements ConnectorHost {
       link.challenge ??= this.#options.randomBytes(linkChallengeBytes);
       challenge = link.challenge;
     }
-    const contactRecord =
-      this.ownRecord !== undefined && this.#goesUnderNewOffer(link, route, now) ? this.ownRecord : undefined;
-    if (challenge === undefined && contactRecord === undefined && link.responses.length === 0) return undefined;
+    // Our contact record alone is no reason to say anything.
+    if (challenge === undefined && link.responses.length === 0 && !this.#hasWords(route, now)) return undefined;
+    const contactRecord = this.#goesUnderNewOffer(link, route, now) ? this.ownRecord : undefined;
     return { challenge, contactRecord, responses: link.responses };
   }
 

@@ -1,7 +1,8 @@
 /**
  * Mail that nobody here can read. Its sender has to hear of it and send again, and nobody would ask twice: the sender thinks it
  * kept, and a restart forgets that an answer is owed. So the mailbox keeps it until the sender was heard, or a relay has our
- * answer; until then it is given back now and then, comes again, and is answered again.
+ * answer; until then it is given back some time after each answer, comes again, and is answered again. Not before the answer:
+ * the sender would be heard while nothing is held, and the mail come again without end.
  *
  * One mail of each sender does: more of them would take the room in mailboxes that the answers need, on both sides.
  *
@@ -85,9 +86,22 @@ export class UnreadMail {
     });
   }
 
-  /** Gives back what was held for long. @returns When to come again. */
-  giveBack(now: Millis): Millis {
-    while (this.#mails.length > 0 && this.#mails[0]!.backAt <= now) giveBack(this.#mails.shift()!);
+  /**
+   * Gives back what was held for long.
+   *
+   * @param owes - Whether an answer to the peer has yet to leave.
+   * @returns When to come again.
+   */
+  giveBack(now: Millis, owes: (peer: PeerId) => boolean): Millis {
+    while (this.#mails.length > 0 && this.#mails[0]!.backAt <= now) {
+      const unread = this.#mails.shift()!;
+      const { peer, mail } = unread;
+      if (!owes(peer)) giveBack(unread);
+      else if (now - (this.#since.get(peer) ?? 0) >= this.#limits.unreadMailForMs) {
+        this.#since.delete(peer);
+        mail.release();
+      } else this.#mails.push({ peer, mail, backAt: now + this.#limits.unreadMailMs });
+    }
     return this.#mails[0]?.backAt ?? Infinity;
   }
 
