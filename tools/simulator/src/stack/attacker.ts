@@ -27,7 +27,7 @@ export class Attacker {
 
   constructor(world: StackWorld) {
     this.#world = world;
-    this.#process = new Process(world.clock, 0, 0);
+    this.#process = new Process(world.clock, 0);
     this.#transport = world.network.transport("mallory", { listen: false, clock: this.#process });
   }
 

@@ -14,19 +14,14 @@ const turnMs = 0.01;
 export class Process implements NodeSchedule {
   isAlive = true;
   readonly #clock: Clock;
-  readonly #writeMs: number;
   #offsetMs: number;
-  /** Begun and not yet on the disk, in order. */
-  readonly #writes: (() => void)[] = [];
+  /** Of each disk, what was begun and is not done, in order. */
+  readonly #writes: (() => void)[][] = [];
 
-  /**
-   * @param offsetMs - What the machine's clock shows beside true time.
-   * @param writeMs - How long a write to the disk takes; 0: it is done at once.
-   */
-  constructor(clock: Clock, offsetMs: number, writeMs: number) {
+  /** @param offsetMs - What the machine's clock shows beside true time. */
+  constructor(clock: Clock, offsetMs: number) {
     this.#clock = clock;
     this.#offsetMs = offsetMs;
-    this.#writeMs = writeMs;
   }
 
   now(): Millis {
@@ -54,28 +49,35 @@ export class Process implements NodeSchedule {
     };
   }
 
-  /** Lets a write take effect when the disk has done it. What a process writes after its end goes nowhere. */
-  readonly commit = (apply: () => void): Promise<void> | undefined => {
-    if (!this.isAlive) return new Promise(() => {});
-    if (this.#writeMs === 0) {
-      apply();
-      return undefined;
-    }
-    this.#writes.push(apply);
-    return new Promise((resolve) => {
-      this.#clock.after(this.#writeMs, () => {
-        if (!this.isAlive) return;
-        this.#writes.shift()?.();
-        resolve();
+  /**
+   * A disk of this process.
+   *
+   * @param writeMs - How long a write takes; 0: it is done at once.
+   * @returns What lets a write take effect when the disk has done it. What a process writes after its end goes nowhere.
+   */
+  disk(writeMs: number): (apply: () => void) => Promise<void> | undefined {
+    const writes: (() => void)[] = [];
+    this.#writes.push(writes);
+    return (apply) => {
+      if (!this.isAlive) return new Promise(() => {});
+      if (writeMs === 0) {
+        apply();
+        return undefined;
+      }
+      writes.push(apply);
+      return new Promise((resolve) => {
+        this.#clock.after(writeMs, () => {
+          if (!this.isAlive) return;
+          writes.shift()?.();
+          resolve();
+        });
       });
-    });
-  };
+    };
+  }
 
-  /** @param choose - How many of the writes that were under way the disk still did, given how many there are. */
+  /** @param choose - How many of the writes that were under way a disk still did, given how many there are. */
   kill(choose: (limit: number) => number): void {
     this.isAlive = false;
-    const done = this.#writes.splice(0, choose(this.#writes.length + 1));
-    for (const apply of done) apply();
-    this.#writes.length = 0;
+    for (const writes of this.#writes) for (const apply of writes.splice(0, choose(writes.length + 1))) apply();
   }
 }

@@ -15,12 +15,16 @@ export class RecordDisk {
   /** Records whose checksum is wrong. */
   readonly #damaged = new Set<string>();
 
-  get size(): number {
-    return this.#content.size;
+  readonly #writeMs: number;
+
+  /** @param writeMs - How long a write takes. */
+  constructor(writeMs: number) {
+    this.#writeMs = writeMs;
   }
 
   async open(process: Process, { load, onDamagedRecord = () => {} }: RecordFileOptions): Promise<Records> {
     const content = this.#content;
+    const commit = process.disk(this.#writeMs);
     const read = (key: string): Uint8Array | undefined => {
       if (!this.#damaged.has(key)) return content.get(key)?.slice();
       if (content.has(key)) onDamagedRecord(key);
@@ -47,7 +51,7 @@ export class RecordDisk {
           return value === undefined ? [] : [[key, value] as const];
         }),
       write: async (batch: readonly StoreEntry[]) => {
-        await process.commit(() => {
+        await commit(() => {
           for (const [key, value] of batch) {
             this.#damaged.delete(key);
             if (value === undefined) content.delete(key);

@@ -46,7 +46,8 @@ export async function checkAll(world: StackWorld, { inOrder }: Expectations = {}
 async function settle(world: StackWorld): Promise<void> {
   for (let minute = 0; minute < peaceMinutes; minute++) {
     await world.pass(minuteMs);
-    if (world.ledger.entries.every((entry) => entry.orphaned || isOver(entry))) break;
+    if (world.peers.some(({ keptUndelivered }) => keptUndelivered !== undefined)) continue;
+    if (world.ledger.entries.every((entry) => entry.orphaned || isOver(entry) || world.isKept(entry))) break;
   }
   await world.pass(afterwardsMinutes * minuteMs);
 }
@@ -56,9 +57,14 @@ function isOver({ outcome }: Entry): boolean {
 }
 
 /** P1: who lives and waits was served. */
-function checkEndings({ ledger, patience, violate }: StackWorld): void {
+function checkEndings(world: StackWorld): void {
+  const { ledger, patience, peers, violate } = world;
+  for (const { name, keptUndelivered } of peers) {
+    if (keptUndelivered !== undefined)
+      violate("P1", `message ${keptUndelivered.serial} that ${name} kept never arrived`);
+  }
   for (const entry of ledger.entries) {
-    if (entry.orphaned || entry.outcome === "delivered") continue;
+    if (entry.orphaned || entry.outcome === "delivered" || world.isKept(entry)) continue;
     // Whoever waits for seconds, or fails fast, may be told that it was in vain.
     if (isOver(entry) && patience.get(entry) !== "long" && !entry.outcome!.startsWith("failed")) continue;
     const state = entry.handovers.length > 0 ? "was handed over, but its sender never heard of it" : "never arrived";
@@ -155,9 +161,12 @@ function checkRelays({ relays, violate }: StackWorld): void {
 /** Each message ended once, and nothing of peers that were never met is kept. */
 function checkPeers({ peers, stations, violate }: StackWorld): void {
   for (const { name, node } of peers) {
-    const { messagesOut, delivered, rejected, expired, unreachable, waitingSends, links, sessions } = node.stats();
+    const stats = node.stats();
+    const { messagesOut, resumed, delivered, rejected, expired, unreachable, waitingSends, links, sessions } = stats;
     const ended = delivered + rejected + expired + unreachable;
-    if (ended > messagesOut) violate("balance", `${name} sent ${messagesOut} messages, of which ${ended} ended`);
+    if (ended > messagesOut + resumed) {
+      violate("balance", `${name} sent ${messagesOut} messages and resumed ${resumed}, of which ${ended} ended`);
+    }
     if (waitingSends > 0) violate("P5", `${waitingSends} messages of ${name} wait for room`);
     if (links > 4 * stations.length) violate("P5", `${name} has ${links} links`);
     if (sessions > 10 * (stations.length + 1)) violate("P5", `${name} has ${sessions} sessions`);

@@ -28,7 +28,12 @@ export interface PeerOptions {
   /** The relays that keep its mail; `undefined`: it discovers some. */
   readonly relays: readonly PeerId[] | undefined;
   readonly sealedSender: boolean;
+  /** What it sends is kept in its session store, and goes on its way after a restart. */
+  readonly keepsOutbox: boolean;
 }
+
+/** A message is kept on disk so long after it was sent, at the latest. */
+const keptWithinMs = 1_500;
 
 const longMs = 20 * 3_600_000;
 const shortMs = 4_000;
@@ -39,6 +44,8 @@ export class StackPeer extends Station {
   /** Of those, what a relay keeps, by recipient and message ID: numbers are given per recipient. */
   readonly #stored = new Map<string, Entry>();
 
+  /** Messages of earlier lives that its store keeps: how they end nobody is told, but that they arrive is due. */
+  readonly #kept = new Set<Entry>();
   /** What it was handed, in the order of it. */
   readonly handed: Entry[] = [];
   readonly #options: PeerOptions;
@@ -47,6 +54,15 @@ export class StackPeer extends Station {
   constructor(world: StackWorld, options: StationOptions, peerOptions: PeerOptions) {
     super(world, options);
     this.#options = peerOptions;
+  }
+
+  keeps(entry: Entry): boolean {
+    return this.#kept.has(entry);
+  }
+
+  /** What its store keeps and nobody got. */
+  get keptUndelivered(): Entry | undefined {
+    return [...this.#kept].find(({ handovers }) => handovers.length === 0);
   }
 
   /** It is not told of relays. */
@@ -61,7 +77,7 @@ export class StackPeer extends Station {
 
   protected nodeOptions(_process: Process): Partial<NodeOptions> {
     const { stack, watch } = this.world;
-    const { relays, sealedSender } = this.#options;
+    const { relays, sealedSender, keepsOutbox } = this.#options;
     const client = stack.relayClient(relays === undefined ? {} : { relays });
     this.client = client;
     const part: NodePart = {
@@ -69,7 +85,7 @@ export class StackPeer extends Station {
       start: (...given) => client.start(...given),
       stop: () => client.stop(),
     };
-    return { parts: [part], lookup: this.world.lookupFor(this), sealedSender };
+    return { parts: [part], lookup: this.world.lookupFor(this), sealedSender, keepOutbox: keepsOutbox };
   }
 
   protected prepare(node: EgtpNode, process: Process): void {
@@ -89,7 +105,18 @@ export class StackPeer extends Station {
   }
 
   protected died(kind: CrashKind): void {
-    for (const entry of this.#unsettled) entry.orphaned = true;
+    const { clock, patience } = this.world;
+    const isStoreKept = kind === "kept" || kind === "stopped";
+    for (const entry of this.#unsettled) {
+      const isWritten = kind === "stopped" || clock.now - entry.sentAt > keptWithinMs;
+      const isKept = this.#options.keepsOutbox && isStoreKept && isWritten;
+      if (isKept && !entry.isRequest && patience.get(entry) === "long") this.#kept.add(entry);
+      else entry.orphaned = true;
+    }
+    if (!isStoreKept) {
+      for (const entry of this.#kept) entry.orphaned = true;
+      this.#kept.clear();
+    }
     this.#unsettled.clear();
     this.#stored.clear();
     if (kind === "rolled back") this.#delivering.clear();
@@ -121,7 +148,8 @@ export class StackPeer extends Station {
     } else {
       node.send(to, tell, entry.body, options).then(
         (outcome) => {
-          if (!process.isAlive) return;
+          // What ends while the node stops was counted then.
+          if (!process.isAlive || !this.#unsettled.has(entry)) return;
           if (outcome.state !== "stored") {
             this.#end(entry, outcome.state === "rejected" ? `rejected: ${outcome.reason}` : outcome.state);
             return;

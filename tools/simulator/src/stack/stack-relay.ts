@@ -12,16 +12,18 @@ import { Station, type StationOptions } from "./station.ts";
 export type MailCrashKind = "kept" | "lost" | "damaged";
 
 export class StackRelay extends Station {
-  readonly mailDisk = new RecordDisk();
+  readonly mailDisk: RecordDisk;
   /** Mail that it promised to keep may be gone since. */
   mailLostAt = -Infinity;
   readonly #limits: Partial<MailboxLimits>;
   server: RelayServer | undefined;
   store: MailboxStore | undefined;
 
-  constructor(world: StackWorld, options: StationOptions, limits: Partial<MailboxLimits>) {
+  /** @param mailWriteMs - How long the disk takes to write mail down. */
+  constructor(world: StackWorld, options: StationOptions, limits: Partial<MailboxLimits>, mailWriteMs: number) {
     super(world, options);
     this.#limits = limits;
+    this.mailDisk = new RecordDisk(mailWriteMs);
   }
 
   protected async nodeOptions(process: Process): Promise<Partial<NodeOptions>> {

@@ -78,12 +78,12 @@ interface Population {
   /** Peers are told of the relays, and do not discover them. */
   readonly areRelaysTold: boolean;
   readonly sealedSender: boolean;
+  readonly keepsOutbox: boolean;
 }
 
 function populate(world: StackWorld, population: Population): void {
   const { random } = world;
-  // None at all, as a write that does not wait for the disk; a good disk; a bad one.
-  const writeMs = random.pick([0, 0, 1 + random.unit() * 15, 1 + random.unit() * 15, 15 + random.unit() * 150]);
+  const writeMs = random.chance(0.4) ? 0 : 1 + random.unit() * 15;
   const station = (name: string, listens: boolean): StationOptions => ({
     name,
     listens,
@@ -104,12 +104,15 @@ function populate(world: StackWorld, population: Population): void {
     ? { maxMessages: 4 + random.below(20), maxSenderMessages: 2 + random.below(8) }
     : {};
   for (let i = 0; i < population.relays; i++) {
-    world.relays.push(new StackRelay(world, station(`R${i + 1}`, true), limits));
+    // Mail is written through to the disk: a good one or a bad one.
+    const mailWriteMs = 1 + random.unit() * (random.chance(0.7) ? 15 : 150);
+    world.relays.push(new StackRelay(world, station(`R${i + 1}`, true), limits, mailWriteMs));
   }
+  const { sealedSender, keepsOutbox } = population;
   const told = population.areRelaysTold ? world.relays.map(({ id }) => id) : undefined;
   for (let i = 0; i < population.peers; i++) {
     const options = station(String.fromCharCode(65 + i), population.listens(i));
-    world.peers.push(new StackPeer(world, options, { relays: told, sealedSender: population.sealedSender }));
+    world.peers.push(new StackPeer(world, options, { relays: told, sealedSender, keepsOutbox }));
   }
 }
 
@@ -125,7 +128,7 @@ async function begin(world: StackWorld): Promise<void> {
 // ---- Everything at once
 
 async function storm(world: StackWorld): Promise<void> {
-  const { random, clock, network } = world;
+  const { random, clock } = world;
   const areQuotasSmall = random.chance(0.2);
   const behind = random.pick(["all", "all", "all", "one", "none", "some"]);
   const relays = behind === "none" && random.chance(0.3) ? 0 : 1 + random.below(3);
@@ -139,6 +142,7 @@ async function storm(world: StackWorld): Promise<void> {
     areQuotasSmall,
     areRelaysTold: random.chance(0.6),
     sealedSender: random.chance(0.2),
+    keepsOutbox: random.chance(0.4),
   });
   world.weather = { latencyMs: 2 + random.unit() * 150, loss: random.chance(0.6) ? 0 : 0.05 * random.unit() };
   await begin(world);
@@ -170,7 +174,6 @@ async function storm(world: StackWorld): Promise<void> {
   await world.runUntil(until);
   // What is broken stays so for a while, or not.
   for (const heal of world.heals.splice(0)) heal();
-  void network;
   await checkAll(world);
 }
 
@@ -241,6 +244,7 @@ async function mail(world: StackWorld): Promise<void> {
     areQuotasSmall: false,
     areRelaysTold: true,
     sealedSender: random.chance(0.3),
+    keepsOutbox: random.chance(0.3),
   });
   world.weather = { latencyMs: 2 + random.unit() * 100, loss: 0 };
   await begin(world);

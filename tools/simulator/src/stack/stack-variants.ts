@@ -15,7 +15,7 @@ export interface StackVariant {
   readonly rule: string;
   /** Where it shows soon. */
   readonly profile: StackProfile;
-  /** It was seen to be caught within so many seeds. */
+  /** It is caught within so many seeds. */
   readonly withinSeeds: number;
   readonly package: "node" | "relay";
   readonly edits: readonly Edit[];
@@ -26,7 +26,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "relay-answers-before-it-wrote",
     rule: "What a relay says to keep is on its disk.",
     profile: "mail",
-    withinSeeds: 100,
+    withinSeeds: 40,
     package: "relay",
     edits: [
       {
@@ -40,7 +40,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "relay-drops-the-oldest-when-full",
     rule: "A full mailbox refuses, and drops nothing to make room.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 1000,
     package: "relay",
     edits: [
       {
@@ -54,7 +54,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "relay-hands-over-the-newest-first",
     rule: "Mail is handed over oldest first.",
     profile: "mail",
-    withinSeeds: 100,
+    withinSeeds: 12,
     package: "relay",
     edits: [
       {
@@ -68,7 +68,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "client-acknowledges-before-it-is-handled",
     rule: "A recipient acknowledges mail when everything in it was handled and will be remembered.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 12,
     package: "relay",
     edits: [
       {
@@ -82,7 +82,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "client-looks-for-mail-at-new-relays-only",
     rule: "Mail that an earlier run left at a relay is found.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 200,
     package: "relay",
     edits: [
       {
@@ -96,7 +96,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "answers-only-down-the-link-it-came-on",
     rule: "R2: whoever cannot read something answers by ordinary routing.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 12,
     package: "node",
     edits: [
       {
@@ -110,7 +110,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "sender-forgets-what-is-stored",
     rule: "A sender keeps what a relay stored until its recipient handled it.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 12,
     package: "node",
     edits: [
       {
@@ -124,7 +124,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "unreadable-mail-is-forgotten",
     rule: "Mail that cannot be read is left in its mailbox until its sender was told.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 1000,
     package: "node",
     edits: [
       {
@@ -138,7 +138,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "senders-do-not-follow",
     rule: "Mail is sent again when its recipient collects elsewhere by now.",
     profile: "storm",
-    withinSeeds: 100,
+    withinSeeds: 2000,
     package: "node",
     edits: [
       {
@@ -148,7 +148,7 @@ export const stackVariants: readonly StackVariant[] = [
       },
       {
         file: "router.ts",
-        find: "options.book.onNewer = (record) => this.#heedRecord(record);",
+        find: "options.book.onNews = (record) => this.#heedRecord(record);",
         replace: "",
       },
     ],

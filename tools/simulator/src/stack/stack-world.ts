@@ -55,8 +55,8 @@ export interface RecordedHop {
 
 /** What an attacker may have kept, at most; the oldest leave. */
 const maxRecorded = 400;
-/** Things that may happen in a run: beyond it something answers itself. */
-const maxEvents = 300_000;
+/** Things that may happen in a second: beyond it something answers itself. */
+const maxEventsPerSecond = 50_000;
 
 export class StackWorld {
   readonly clock = new Clock();
@@ -77,7 +77,6 @@ export class StackWorld {
   /** Envelopes that travelled, by `from>to`. */
   readonly hops = new Map<string, number>();
   hopCount = 0;
-  events = 0;
   readonly #trace: boolean;
   readonly #chance: Random;
 
@@ -131,6 +130,11 @@ export class StackWorld {
     });
   }
 
+  /** Whether nobody waits for it any more, but the store of its sender keeps it. */
+  isKept(entry: Entry): boolean {
+    return this.peers.some((peer) => peer.keeps(entry));
+  }
+
   other(than: StackPeer): StackPeer {
     return this.random.pick(this.peers.filter((peer) => peer !== than));
   }
@@ -177,10 +181,18 @@ export class StackWorld {
   /** Lets everything happen that is planned up to an instant, and whatever follows from it. */
   async runUntil(until: number): Promise<void> {
     const { clock } = this;
+    let count = 0;
+    let since = clock.now;
     await settled();
     while (clock.step(until)) {
       await settled();
-      if (++this.events > maxEvents) throw new EventStorm(maxEvents);
+      count += 1;
+      if (clock.now - since < 1_000) {
+        if (count > maxEventsPerSecond) throw new EventStorm(maxEventsPerSecond);
+      } else {
+        since = clock.now;
+        count = 0;
+      }
     }
     clock.moveTo(until);
   }

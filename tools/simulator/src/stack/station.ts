@@ -55,7 +55,7 @@ export abstract class Station {
     this.identity = createIdentity(world.crypto);
     if (bornAgoMs !== undefined) {
       const maps = SessionMaps.open(this.disk.open(), {
-        now: Math.max(0, Math.floor(new Process(world.clock, offsetMs, 0).now() - bornAgoMs)),
+        now: Math.max(0, Math.floor(new Process(world.clock, offsetMs).now() - bornAgoMs)),
         random: (length) => world.crypto.randomBytes(length),
         bornWithIdentity: false,
       });
@@ -107,7 +107,7 @@ export abstract class Station {
   start(): void {
     const { world, name } = this;
     if (this.#process?.isAlive === true || world.clock.now < this.#upAt) return;
-    const process = new Process(world.clock, this.#offsetMs, this.#writeMs);
+    const process = new Process(world.clock, this.#offsetMs);
     this.#process = process;
     this.life += 1;
     world.log(() => `${name} starts, life ${this.life}, store ${this.storeLife}`);
@@ -125,7 +125,7 @@ export abstract class Station {
     const transport = world.network.transport(name, { listen: this.listens, clock: process });
     const node = await world.stack.createNode({
       identity: this.identity,
-      sessions: this.disk.open(process.commit),
+      sessions: this.disk.open(process.disk(this.#writeMs)),
       transports: [new WatchedTransport(transport, this.watcher())],
       schedule: process,
       crypto: world.crypto,
