@@ -6,6 +6,7 @@ export function waysIn(record: Uint8Array | undefined): string[] {
   return verifyContactRecord(record, Date.now()).strategies.map((strategy) => {
     if (strategy.kind === "relay") return `relay ${strategy.relay.slice(0, 8)}…`;
     if (strategy.kind === "websocket") return strategy.url;
+    if (strategy.kind !== "tcp") return strategy.address;
     return strategy.host.includes(":") ? `[${strategy.host}]:${strategy.port}` : `${strategy.host}:${strategy.port}`;
   });
 }

@@ -15,13 +15,24 @@ export function strategyText(strategy: Strategy): string {
       return `websocket ${strategy.url}`;
     case "relay":
       return `relay ${strategy.relay}`;
+    default:
+      return `${strategy.kind} ${strategy.address}`;
   }
 }
 
-/** Whether its address is, or may be, on the public internet. A relay is named by key and reached by strategies of its own. */
+/**
+ * Whether its address is, or may be, on the public internet. A relay is named by key and reached by strategies of its own. An
+ * address of one's own kind may be a file of this machine, or anything: it is taken for private.
+ */
 export function isRoutable(strategy: Strategy): boolean {
-  if (strategy.kind === "tcp") return isRoutableAddress(strategy.host);
-  return strategy.kind === "relay" || isRoutableAddress(hostOfUrl(strategy.url));
+  switch (strategy.kind) {
+    case "tcp":
+      return isRoutableAddress(strategy.host);
+    case "websocket":
+      return isRoutableAddress(hostOfUrl(strategy.url));
+    default:
+      return strategy.kind === "relay";
+  }
 }
 
 /**

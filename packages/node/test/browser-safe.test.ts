@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 
 const source = fileURLToPath(new URL("../src/", import.meta.url));
 
-test.each(["index.ts", "websocket.ts", "memory.ts", "delivery.ts", "endpoint.ts"])("%s", (entry) => {
+test.each(["index.ts", "websocket.ts", "streams.ts", "memory.ts", "delivery.ts", "endpoint.ts"])("%s", (entry) => {
   const imports = importsOf(join(source, entry));
   expect(imports.length).toBeGreaterThan(3);
   expect(unsafeImports(imports)).toEqual([]);

@@ -31,7 +31,12 @@ export type Strategy =
   /** `url`: ws: or wss:, without user, password or fragment. */
   | { readonly kind: "websocket"; readonly url: string }
   /** `relay`: the peer that keeps a mailbox for it. */
-  | { readonly kind: "relay"; readonly relay: PeerId };
+  | { readonly kind: "relay"; readonly relay: PeerId }
+  /** Of a transport that only some peers have. `kind`: "x-" and 1 to 30 of a-z, 0-9 and "-". `address`: 1 to 253 printable ASCII. */
+  | { readonly kind: OwnStrategyKind; readonly address: string };
+
+/** No kind that begins so will ever be of this specification. */
+export type OwnStrategyKind = `x-${string}`;
 
 export interface ContactRecord {
   readonly id: PeerId;
@@ -153,7 +158,7 @@ function readStrategy(value: unknown): Strategy[] {
       return [{ kind: "relay", relay: peerIdOf(fields.relay) }];
     default:
       if (typeof fields.kind !== "string") throw badRecord("a strategy without a kind");
-      return [];
+      return isOwnStrategyKind(fields.kind) ? [{ kind: fields.kind, address: addressOf(fields.address) }] : [];
   }
 }
 
@@ -169,6 +174,16 @@ export function isWebSocketUrl(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether a kind of strategy is one of its users, not of the specification. */
+export function isOwnStrategyKind(kind: string): kind is OwnStrategyKind {
+  return /^x-[a-z0-9-]{1,30}$/.test(kind);
+}
+
+function addressOf(value: unknown): string {
+  if (typeof value !== "string" || !/^[ -~]{1,253}$/.test(value)) throw badRecord("an address that is none");
+  return value;
 }
 
 function readService(value: unknown): string {

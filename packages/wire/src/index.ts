@@ -16,7 +16,9 @@ export {
 } from "./bytes.ts";
 export {
   type ContactRecord,
+  isOwnStrategyKind,
   isWebSocketUrl,
+  type OwnStrategyKind,
   type Strategy,
   signContactRecord,
   verifyContactRecord,

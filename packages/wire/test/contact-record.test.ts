@@ -38,6 +38,7 @@ const full: ContactRecord = {
     { kind: "tcp", host: "peer.example.org", port: 65_535 },
     { kind: "websocket", url: "wss://peer.example.org:8443/egtp?x=1" },
     { kind: "relay", relay },
+    { kind: "x-unix", address: "/run/egtp peer.sock" },
   ],
   services: ["relay", "metatracker/2"],
   gone: false,
@@ -168,6 +169,13 @@ describe("what is refused", () => {
     ["a URL with a tab", { ...plain, strategies: [{ kind: "websocket", url: "ws://h/\tx" }] }],
     ["a URL with a bad port", { ...plain, strategies: [{ kind: "websocket", url: "ws://h:99999/" }] }],
     ["a URL that is missing", { ...plain, strategies: [{ kind: "websocket" }] }],
+    ["an address of one's own that is missing", { ...plain, strategies: [{ kind: "x-unix" }] }],
+    ["an address of one's own that is empty", { ...plain, strategies: [{ kind: "x-unix", address: "" }] }],
+    ["an address of one's own with a line break", { ...plain, strategies: [{ kind: "x-unix", address: "/a\nb" }] }],
+    [
+      "an address of one's own that is too long",
+      { ...plain, strategies: [{ kind: "x-unix", address: "a".repeat(254) }] },
+    ],
     ["a relay that is text", { ...plain, strategies: [{ kind: "relay", relay: full.id }] }],
     ["a relay that is no peer", { ...plain, strategies: [{ kind: "relay", relay: new Uint8Array(32).fill(2) }] }],
     ["17 services", { ...plain, services: Array(17).fill("a") }],
@@ -230,7 +238,7 @@ describe("what is refused", () => {
 
   it("any other payload, and gives a record that can be signed again otherwise", () => {
     const anyStrategy = fc.record({
-      kind: fc.constantFrom("tcp", "websocket", "relay", "x"),
+      kind: fc.constantFrom("tcp", "websocket", "relay", "x-own", "x-Own", "x"),
       host: fc.string(),
       port: fc.nat(70_000),
       url: fc.webUrl(),
