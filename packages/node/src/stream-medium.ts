@@ -100,9 +100,7 @@ export class ByteStreamMedium implements StreamMedium {
   }
 
   write(batch: readonly Uint8Array[], done: () => void): void {
-    void this.#writeAll(this.#stream.piecesOf(batch)).then((isWritten) => {
-      if (isWritten) done();
-    });
+    void this.#writeAll(this.#stream.piecesOf(batch), done);
   }
 
   pause(): void {
@@ -129,20 +127,20 @@ export class ByteStreamMedium implements StreamMedium {
     queueMicrotask(() => this.#leave("lost"));
   }
 
-  /** @returns Whether the other end of the stream took all of it; if not, the link is gone. */
-  async #writeAll(pieces: readonly Uint8Array[]): Promise<boolean> {
+  /** A write that failed is not done: the link is gone. */
+  async #writeAll(pieces: readonly Uint8Array[], done: () => void): Promise<void> {
     try {
       await Promise.all(pieces.map((piece) => this.#writer.write(piece)));
-      return true;
     } catch (error) {
       this.#fail(error);
-      return false;
+      return;
     }
+    done();
   }
 
   #sendOpening(): void {
     const opening = this.#stream.takeOpening();
-    if (opening !== undefined && !this.#isGone) void this.#writeAll([opening]);
+    if (opening !== undefined && !this.#isGone) void this.#writeAll([opening], () => {});
   }
 
   #fail(error: unknown): void {
