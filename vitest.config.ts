@@ -1,4 +1,4 @@
-/** The fast suite. Tests run against `src/`: no build is needed, except for end-to-end tests that start `dist/`. */
+/** The fast suite. Tests run against `src/`; only those that start programs need what is built, see vitest.setup.ts. */
 import { configDefaults, defineConfig } from "vitest/config";
 
 const conditions = ["@egtp/source", "module", "node", "development|production"];
@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    globalSetup: "vitest.setup.ts",
     include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "tools/*/test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "**/*.slow.test.ts"],
     // All processors: by default one is left free, which on two of them is half.

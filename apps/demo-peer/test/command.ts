@@ -1,18 +1,10 @@
 /** The built command in a process of its own, as a user or a script sees it. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { onTestFailed } from "vitest";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
-
-/** Compiles what the processes run. */
-export async function build(): Promise<void> {
-  const tsc = fileURLToPath(new URL("../../../node_modules/typescript/bin/tsc", import.meta.url));
-  await promisify(execFile)(process.execPath, [tsc, "-b", "apps/demo-peer"], { cwd: root });
-}
 
 export interface Ended {
   readonly code: number | null;

@@ -4,13 +4,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { build, Command, run } from "./command.ts";
+import { Command, run } from "./command.ts";
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "egtp-demo-peer-test-"));
-  await build();
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 // Five processes each, and all at once: a busy machine needs its time.
