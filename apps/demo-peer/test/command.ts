@@ -2,18 +2,20 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { onTestFailed } from "vitest";
+import type { TestContext } from "vitest";
 
 const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
 
-export interface Ended {
+interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-export class Command {
+class Command {
   readonly ended: Promise<Ended>;
+  /** Prints what it printed. */
+  readonly show: () => void;
   readonly #process: ChildProcess;
   readonly #lines: string[] = [];
   readonly #waiting: { readonly matches: (line: string) => boolean; readonly resolve: (line: string) => void }[] = [];
@@ -32,7 +34,7 @@ export class Command {
         waiting.resolve(line);
       }
     });
-    onTestFailed(() => console.log(`${args.join(" ")}\n${this.#lines.join("\n")}\n${stderr}`));
+    this.show = () => console.log(`${args.join(" ")}\n${this.#lines.join("\n")}\n${stderr}`);
     this.ended = new Promise((resolve) => {
       child.on("close", (code) => resolve({ code, stdout: this.#lines.join("\n"), stderr }));
     });
@@ -68,9 +70,26 @@ export class Command {
   }
 }
 
-/** Runs a command to its end. */
-export function run(...args: readonly string[]): Promise<Ended> {
-  const command = new Command(...args);
-  command.endInput();
-  return command.ended;
+/** The commands of one test, which shows what they printed when it fails. */
+export class Commands {
+  readonly #all: Command[] = [];
+
+  constructor({ onTestFailed }: TestContext) {
+    onTestFailed(() => {
+      for (const command of this.#all) command.show();
+    });
+  }
+
+  start(...args: readonly string[]): Command {
+    const command = new Command(...args);
+    this.#all.push(command);
+    return command;
+  }
+
+  /** Runs a command to its end. */
+  run(...args: readonly string[]): Promise<Ended> {
+    const command = this.start(...args);
+    command.endInput();
+    return command.ended;
+  }
 }

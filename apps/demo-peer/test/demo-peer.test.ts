@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Command, run } from "./command.ts";
+import { Commands } from "./command.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -16,8 +16,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 describe.concurrent("demo", { timeout: 120_000 }, () => {
   const small = ["--messages", "400", "--megabytes", "4", "--seconds", "2", "--timeout", "110"];
 
-  test("a peer that is killed and loses its sessions loses no message, and every effect happens once", async () => {
-    const { code, stdout, stderr } = await run("demo", "--json", "--seed", "7", ...small);
+  test("a peer that is killed and loses its sessions loses no message, and every effect happens once", async (context) => {
+    const commands = new Commands(context);
+    const { code, stdout, stderr } = await commands.run("demo", "--json", "--seed", "7", ...small);
     expect(stderr).toBe("");
     const figures = JSON.parse(stdout) as Record<string, unknown>;
     // 400 notes, 26 questions, 16 pieces of the file and the question how they add up.
@@ -35,8 +36,9 @@ describe.concurrent("demo", { timeout: 120_000 }, () => {
     expect(code).toBe(0);
   });
 
-  test("without healing nothing gets through any more", async () => {
-    const { code, stdout } = await run("demo", "--no-heal", "--json", "--keep", ...small);
+  test("without healing nothing gets through any more", async (context) => {
+    const commands = new Commands(context);
+    const { code, stdout } = await commands.run("demo", "--no-heal", "--json", "--keep", ...small);
     const figures = JSON.parse(stdout) as Record<string, unknown>;
     expect(figures).toMatchObject({ ok: true, heals: false, handledAfterReturn: 0 });
     for (const name of ["stuck", "unreadableEnvelopes", "heldBack"]) expect(figures[name]).toBeGreaterThan(0);
@@ -45,8 +47,9 @@ describe.concurrent("demo", { timeout: 120_000 }, () => {
     await rm(figures.folder as string, { recursive: true });
   });
 
-  test("tells a story, and Ctrl-C ends it without leaving anything behind", async () => {
-    const demo = new Command("demo", ...small);
+  test("tells a story, and Ctrl-C ends it without leaving anything behind", async (context) => {
+    const commands = new Commands(context);
+    const demo = commands.start("demo", ...small);
     const place = /Data: (\S+)/.exec(await demo.line((line) => line.includes("Data: ")))![1]!;
     await demo.line((line) =>
       line.includes("streams to bob: 400 notes, 25 questions and a file of 4.0 MB in 16 parts"),
@@ -57,8 +60,9 @@ describe.concurrent("demo", { timeout: 120_000 }, () => {
     expect(existsSync(place)).toBe(false);
   });
 
-  test("says what failed when it could not be shown in time, and keeps the data", async () => {
-    const { code, stdout } = await run("demo", "--json", "--timeout", "1", "--seconds", "9");
+  test("says what failed when it could not be shown in time, and keeps the data", async (context) => {
+    const commands = new Commands(context);
+    const { code, stdout } = await commands.run("demo", "--json", "--timeout", "1", "--seconds", "9");
     const { ok, code: errorCode, folder: place } = JSON.parse(stdout) as Record<string, unknown>;
     expect({ code, ok, errorCode }).toEqual({ code: 1, ok: false, errorCode: "EGTP_DEMO_TIMEOUT" });
     expect(existsSync(place as string)).toBe(true);
@@ -69,49 +73,67 @@ describe.concurrent("demo", { timeout: 120_000 }, () => {
 describe.concurrent("peers by hand", { timeout: 120_000 }, () => {
   const placeOf = (name: string): string[] => ["--data", join(folder, name), "--book", join(folder, `${name[0]}-book`)];
 
-  test("id, send and listen find each other by ID", async () => {
-    const id = await run("id", "--data", join(folder, "a-listener"));
+  test("id, send and listen find each other by ID", async (context) => {
+    const commands = new Commands(context);
+    const id = await commands.run("id", "--data", join(folder, "a-listener"));
     expect(id).toMatchObject({ code: 0, stderr: "" });
-    const listener = new Command("listen", ...placeOf("a-listener"), "--json");
+    const listener = commands.start("listen", ...placeOf("a-listener"), "--json");
     const listening = await listener.event("listening");
     expect(listening.peer).toBe(id.stdout);
 
-    const sent = await run("send", ...placeOf("a-sender"), "--name", "sue", "--peer", id.stdout, "hello there");
+    const sent = await commands.run(
+      "send",
+      ...placeOf("a-sender"),
+      "--name",
+      "sue",
+      "--peer",
+      id.stdout,
+      "hello there",
+    );
     expect(sent.stdout).toMatch(/^delivered in \d+ ms$/);
     expect(sent.code).toBe(0);
-    const sender = await run("id", "--data", join(folder, "a-sender"), "--json");
+    const sender = await commands.run("id", "--data", join(folder, "a-sender"), "--json");
     const { peer: from } = JSON.parse(sender.stdout) as Record<string, unknown>;
     expect(await listener.event("message")).toMatchObject({ from, name: "sue", text: "hello there" });
 
     // The folder is taken while it listens.
-    const second = await run("listen", ...placeOf("a-listener"));
+    const second = await commands.run("listen", ...placeOf("a-listener"));
     expect(second.code).toBe(1);
     expect(second.stderr).toContain("open");
 
     listener.signal("SIGINT");
     expect(await listener.ended).toMatchObject({ code: 0, stderr: "" });
-    const late = await run("send", ...placeOf("a-sender"), "--json", "--peer", id.stdout, "too late");
+    const late = await commands.run("send", ...placeOf("a-sender"), "--json", "--peer", id.stdout, "too late");
     expect(JSON.parse(late.stdout)).toMatchObject({ state: "unreachable", peer: id.stdout });
     expect(late.code).toBe(6);
   });
 
-  test("a peer is dialled at the address that was said, and ends after the count that was said", async () => {
-    const listener = new Command("listen", ...placeOf("b-listener"), "--json", "--count", "1");
+  test("a peer is dialled at the address that was said, and ends after the count that was said", async (context) => {
+    const commands = new Commands(context);
+    const listener = commands.start("listen", ...placeOf("b-listener"), "--json", "--count", "1");
     const { peer, addresses } = await listener.event("listening");
     const [address] = addresses as string[];
     const nobodyKnows = ["--data", join(folder, "b-sender"), "--book", join(folder, "another-book")];
-    const outcome = await run("send", ...nobodyKnows, "--peer", `${String(peer)}@${address}`, "--", "--dashes");
+    const outcome = await commands.run(
+      "send",
+      ...nobodyKnows,
+      "--peer",
+      `${String(peer)}@${address}`,
+      "--",
+      "--dashes",
+    );
     expect(outcome.code).toBe(0);
     expect(await listener.event("message")).toMatchObject({ text: "--dashes" });
     expect((await listener.ended).code).toBe(0);
   });
 
-  test("a peer in a terminal talks, forgets its sessions, and goes on talking", async () => {
-    const bob = new Command("peer", ...placeOf("c-bob"), "--name", "bob", "--json");
+  test("a peer in a terminal talks, forgets its sessions, and goes on talking", async (context) => {
+    const commands = new Commands(context);
+    const bob = commands.start("peer", ...placeOf("c-bob"), "--name", "bob", "--json");
     const { peer, addresses } = await bob.event("listening");
     // Where he is need not be known to others yet.
     const contact = `${String(peer)}@${(addresses as string[])[0]}`;
-    const alice = new Command("peer", ...placeOf("c-alice"), "--name", "alice", "--json", "--peer", contact);
+    const alice = commands.start("peer", ...placeOf("c-alice"), "--name", "alice", "--json", "--peer", contact);
     await alice.event("listening");
     alice.type("hello bob");
     expect(await bob.event("message")).toMatchObject({ name: "alice", text: "hello bob" });
