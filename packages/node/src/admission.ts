@@ -123,12 +123,12 @@ export class Admission {
 
   /** The buckets of a new link, which keeps them. */
   forLink(now: Millis): Buckets {
-    return newBuckets(this.#rates.link, now);
+    return new LinkBuckets(this.#rates.link, now);
   }
 
   /** The buckets of a link that answered a challenge. */
   forAuthenticatedLink(now: Millis): Buckets {
-    return newBuckets(this.#rates.authenticatedLink, now);
+    return new LinkBuckets(this.#rates.authenticatedLink, now);
   }
 
   /**
@@ -179,6 +179,29 @@ export class Admission {
     this.#names.set(name, buckets);
     dropOldest(this.#names, this.#maxSources);
     return buckets;
+  }
+}
+
+/** The same, made when they are asked: most links live on one session, and there are many links. */
+class LinkBuckets implements Buckets {
+  readonly #rate: BucketRate;
+  readonly #since: Millis;
+  #handshake: TokenBucket | undefined;
+  #answer: TokenBucket | undefined;
+
+  constructor(rate: BucketRate, now: Millis) {
+    this.#rate = rate;
+    this.#since = now;
+  }
+
+  get handshake(): TokenBucket {
+    this.#handshake ??= new TokenBucket(this.#rate, this.#since);
+    return this.#handshake;
+  }
+
+  get answer(): TokenBucket {
+    this.#answer ??= new TokenBucket(this.#rate, this.#since);
+    return this.#answer;
   }
 }
 

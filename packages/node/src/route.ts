@@ -125,8 +125,8 @@ const noBytes = new Uint8Array(0);
 
 export class PeerRoute {
   readonly peer: PeerId;
-  /** Open links that lead to it, or may. */
-  readonly links: NodeLink[] = [];
+  /** Open links that lead to it, or may. A list without slack: there are many of one. */
+  links: readonly NodeLink[] = [];
   /** The one that was used last. */
   current: NodeLink | undefined;
   /** It stands in the router's list of those to be looked at. */

@@ -357,7 +357,7 @@ export class Router implements ConnectorHost {
     const ours = new NodeLink(link, transport, strategy, route, this.#options.admission.forLink(this.turn()));
     // It is tried because no answer came over the one before: what left there leaves here too.
     if (route.current !== undefined && !route.current.isAnswered) this.#endpoint.linkLost(route.peer, this.turn());
-    route.links.push(ours);
+    route.links = [...route.links, ours];
     this.#start(ours);
     this.#lookAt(route);
     return ours;
@@ -384,7 +384,7 @@ export class Router implements ConnectorHost {
     link.isSpokenTo = true;
     this.#spokenTo += 1;
     link.route = route;
-    route.links.push(link);
+    route.links = [...route.links, link];
     link.link.authenticated();
     this.#ask(link, this.turn(), this.#limits.spokenToMs);
     this.#lookAt(route);
@@ -401,8 +401,7 @@ export class Router implements ConnectorHost {
     this.#tellLink(link, "closed", end);
     if (link.whisperOf?.whisper === link) link.whisperOf.whisper = undefined;
     if (route !== undefined) {
-      const at = route.links.indexOf(link);
-      if (at >= 0) route.links.splice(at, 1);
+      route.links = route.links.filter((other) => other !== link);
       if (route.current === link) {
         route.current = undefined;
         this.#endpoint.linkLost(route.peer, now);
@@ -585,7 +584,7 @@ export class Router implements ConnectorHost {
     link.isHeard = true;
     if (link.isSpokenTo) this.#spokenTo -= 1;
     link.link.authenticated();
-    if (!route.links.includes(link)) route.links.push(link);
+    if (!route.links.includes(link)) route.links = [...route.links, link];
   }
 
   #heedResponse(link: NodeLink, route: PeerRoute, response: Uint8Array, now: Millis): void {

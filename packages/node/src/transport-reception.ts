@@ -158,7 +158,7 @@ export class Visitor {
   #tag: Uint8Array | undefined = new Uint8Array(dialTagBytes);
   #filled = 0;
   #admission: Admission | undefined;
-  #cancelTimer = (): void => {};
+  #cancelTimer = nothing;
   #link: MediumLink | undefined;
 
   constructor(desk: Desk, source: string, hangUp: () => void) {
@@ -220,6 +220,8 @@ export class Visitor {
       onGone: () => links.delete(resident, link),
     });
     this.#link = link;
+    // Of what it is while it waits, nothing stays for as long as the link lives.
+    this.hangUp = nothing;
     links.add(resident, link);
     medium.attach(link);
     resident.onLink(link);
@@ -230,6 +232,9 @@ export class Visitor {
     if (!this.#desk.waiting.delete(this)) return false;
     this.#tag = undefined;
     this.#cancelTimer();
+    this.#cancelTimer = nothing;
     return true;
   }
 }
+
+function nothing(): void {}

@@ -19,7 +19,7 @@ export class EpochInbox {
   readonly marks: HandledMarks;
   readonly window = new ReceiveWindow();
   /** Names by type number, as the peer bound them in this run of ours. */
-  readonly types: (string | undefined)[] = [];
+  types: (string | undefined)[] = [];
   /** Messages in parts by the number of their first. Bounded by the bytes that a peer may hold. */
   assemblies: Map<number, Assembly> | undefined = undefined;
   /** Handled before this inbox was opened, perhaps by an earlier run: pairs [from, to). */

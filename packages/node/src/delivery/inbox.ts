@@ -88,7 +88,7 @@ export class Inbox {
   readonly #ledger: Ledger;
   readonly #outboxes: Outboxes;
   /** Most recently opened first. */
-  readonly #epochs: EpochInbox[] = [];
+  #epochs: EpochInbox[] = [];
 
   /** Messages whose handlers have not returned, and what is there of messages in parts. */
   #held = 0;
@@ -758,7 +758,8 @@ export class Inbox {
       if (isQuiet && (window.rejections === 0 || now - this.#usedAt > rejectionMemoryMs)) open.splice(i, 1);
     }
     const inbox = new EpochInbox(marks);
-    open.unshift(inbox);
+    // A new list, without slack: there are many, and nearly all have one entry.
+    this.#epochs = [inbox, ...open];
     return inbox;
   }
 
@@ -824,8 +825,18 @@ function remainingOf({ remainingMs, isRequest }: FrameReader): Millis {
   return remainingMs ?? (isRequest ? Infinity : impliedRemainingMs);
 }
 
+const fewTypes = 8;
+
 function bind(inbox: EpochInbox, typeNumber: number, name: string): void {
   if (typeNumber >= maxTypeNames) return;
-  while (inbox.types.length < typeNumber) inbox.types.push(undefined);
-  inbox.types[typeNumber] ??= name;
+  const { types } = inbox;
+  if (types[typeNumber] !== undefined) return;
+  if (typeNumber < fewTypes) {
+    // Peers that use few types are many: a list without slack.
+    const length = Math.max(types.length, typeNumber + 1);
+    inbox.types = Array.from({ length }, (_, number) => (number === typeNumber ? name : types[number]));
+    return;
+  }
+  while (types.length < typeNumber) types.push(undefined);
+  types[typeNumber] = name;
 }
