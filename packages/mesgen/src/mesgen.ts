@@ -18,7 +18,6 @@ import {
   type Epoch,
   encodeEnvelopeHeader,
   envelopeHeaderBytes,
-  fromHex,
   type Millis,
   maxClockSkewMs,
   maxPlaintextBytes,
@@ -57,6 +56,7 @@ import {
   type SendingHalf,
 } from "./peer-state.ts";
 import { PeerTable } from "./peer-table.ts";
+import { RecentId } from "./recent-id.ts";
 import type { ReplayWindow } from "./replay-window.ts";
 import { openSender, sealSender } from "./sealed-sender.ts";
 
@@ -188,6 +188,7 @@ export class Mesgen {
   readonly #sealedSender: boolean;
   readonly #limits: MesgenLimits;
   readonly #table: PeerTable;
+  readonly #recentId = new RecentId();
   readonly #allocate: (bytes: number) => Uint8Array;
   #sweptAt: Millis | undefined;
 
@@ -221,7 +222,7 @@ export class Mesgen {
       if (!(error instanceof WireError)) throw error;
       return { ...this.#drop(error.code === "EGTP_WIRE_UNKNOWN_VERSION" ? "unknown-version" : "malformed"), error };
     }
-    const id = toHex(envelope.id);
+    const id = this.#recentId.textOf(envelope.id);
 
     const session = this.#table.session(id as SessionId, now);
     if (session !== undefined) return this.#openSession(envelope, session, now);
@@ -754,7 +755,7 @@ export class Mesgen {
       {
         type,
         sender: this.#sealedSender ? this.#ourSealedSender(state, sending) : this.#selfId,
-        id: fromHex(target.record.id),
+        id: this.#recentId.bytesOf(target.record.id),
         counter,
         handshake,
       },

@@ -15,12 +15,24 @@ describe("the memory of envelopes", () => {
     expect(memory.take(20_000).buffer).not.toBe(one.buffer);
   });
 
-  it("is of their own for short ones", () => {
+  it("is never that of two short ones, also after one was given back", () => {
     const memory = new EnvelopeMemory();
-    const short = memory.take(1_000);
-    expect(short.buffer.byteLength).toBe(1_000);
-    memory.give(short);
-    expect(memory.take(1_000).buffer).not.toBe(short.buffer);
+    const taken = new Map<ArrayBufferLike, number>();
+    for (let i = 0; i < 500; i++) {
+      const envelope = memory.take(74 + ((i * 37) % 900));
+      expect(envelope.byteOffset).toBeGreaterThanOrEqual(taken.get(envelope.buffer) ?? 0);
+      taken.set(envelope.buffer, envelope.byteOffset + envelope.length);
+      memory.give(envelope);
+    }
+    expect(taken.size).toBeGreaterThan(10);
+  });
+
+  it("is of their own for those of middle length", () => {
+    const memory = new EnvelopeMemory();
+    const envelope = memory.take(5_000);
+    expect(envelope.buffer.byteLength).toBe(5_000);
+    memory.give(envelope);
+    expect(memory.take(5_000).buffer).not.toBe(envelope.buffer);
   });
 
   it("is never that of others", () => {
