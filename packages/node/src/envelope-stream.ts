@@ -18,9 +18,8 @@ export interface StreamMedium extends LinkMedium {
   receive(bytes: Uint8Array): void;
 }
 
+/** What the streams of a medium have in common. */
 export interface EnvelopeStreamOptions {
-  /** What is sent before the first envelope: the dial tag. */
-  readonly opening: Uint8Array | undefined;
   /** Envelopes are not joined beyond this. At least the longest one fits into a piece whatever this says. */
   readonly maxPieceBytes: number;
   /** Memory for what is joined. */
@@ -32,9 +31,10 @@ export class EnvelopeStream {
   readonly #splitter = new EnvelopeSplitter();
   #opening: Uint8Array | undefined;
 
-  constructor(options: EnvelopeStreamOptions) {
+  /** @param opening - What is sent before the first envelope: the dial tag. */
+  constructor(options: EnvelopeStreamOptions, opening: Uint8Array | undefined) {
     this.#options = options;
-    this.#opening = options.opening;
+    this.#opening = opening;
   }
 
   /** What is to be sent before the first envelope, if that has not left; it has then. */

@@ -7,6 +7,7 @@
 import { defaultCryptoProvider } from "@egtp/mesgen";
 import { type PeerId, peerIdToBytes, type Strategy } from "@egtp/wire";
 import { createDialTag, type DialCrypto } from "./dial-tag.ts";
+import { LinkWatch } from "./link-watch.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "./transport.ts";
 import { systemClock, type TransportClock } from "./transport-clock.ts";
 import { attemptDial } from "./transport-dial.ts";
@@ -195,6 +196,7 @@ class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #name: string;
   readonly #settings: MemoryTransportSettings;
+  readonly #watch: LinkWatch;
   readonly #door: Door;
   readonly #links = new Map<MediumLink, Resident>();
   readonly #stopping = new Map<Resident, () => void>();
@@ -204,6 +206,7 @@ class MemoryTransport implements Transport {
     this.#network = network;
     this.#name = name;
     this.#settings = settings;
+    this.#watch = new LinkWatch(settings.limits, settings.clock);
     this.#door = new Door(settings.crypto.sha512, settings.limits);
   }
 
@@ -278,13 +281,12 @@ class MemoryTransport implements Transport {
         admission.leave();
         return medium.destroy();
       }
-      const accepted: MediumLink = this.#openLink(medium, "incoming", from, until, admission, () => {
-        this.#links.delete(accepted);
+      link = this.#openLink(medium, "incoming", from, until, admission, (gone) => {
+        this.#links.delete(gone);
         this.#forget(resident);
       });
-      link = accepted;
-      this.#links.set(accepted, resident);
-      resident.onLink(accepted);
+      this.#links.set(link, resident);
+      resident.onLink(link);
     };
     medium.onLost = () => {
       admission.leave();
@@ -298,15 +300,13 @@ class MemoryTransport implements Transport {
     other: string,
     unauthenticatedUntil: number,
     admission?: Admission,
-    onGone?: () => void,
+    onGone?: (link: MediumLink) => void,
   ): MediumLink {
-    const { clock, limits } = this.#settings;
     const link = new MediumLink(medium, {
       direction,
       remote: `memory:${other}`,
       source: other,
-      limits,
-      clock,
+      watch: this.#watch,
       unauthenticatedUntil,
       ...(admission !== undefined && { admission }),
       ...(onGone !== undefined && { onGone }),

@@ -5,7 +5,7 @@ import type { Epoch, Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Flight } from "./delivery/send-window.ts";
-import type { Link, Transport } from "./transport.ts";
+import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 
 /** Challenges to return on a link: an honest peer has one out. */
@@ -17,8 +17,18 @@ const maxRuns = 8;
 /** How an attempt to reach a peer over a link ended: it answered our challenge, or why not. */
 export type LinkVerdict = "answered" | StrategyFailure;
 
-export class NodeLink implements Asker {
+/** Who acts on what links tell. One for all of them, since a function for each word of each link would take much memory. */
+export interface LinkHost {
+  received(link: NodeLink, bytes: Uint8Array): void;
+  drained(link: NodeLink): void;
+  left(envelope: Uint8Array): void;
+  fateOf(link: NodeLink, envelope: Uint8Array, fate: EnvelopeFate): void;
+  closed(link: NodeLink, end: LinkEnd): void;
+}
+
+export class NodeLink implements Asker, LinkHandlers {
   readonly link: Link;
+  readonly #host: LinkHost;
   readonly transport: Transport;
   /** How we dialled it. */
   readonly strategy: Strategy | undefined;
@@ -64,12 +74,34 @@ export class NodeLink implements Asker {
     strategy: Strategy | undefined,
     route: PeerRoute | undefined,
     buckets: Buckets,
+    host: LinkHost,
   ) {
     this.link = link;
+    this.#host = host;
     this.transport = transport;
     this.strategy = strategy;
     this.route = route;
     this.buckets = buckets;
+  }
+
+  envelope(bytes: Uint8Array): void {
+    this.#host.received(this, bytes);
+  }
+
+  drain(): void {
+    this.#host.drained(this);
+  }
+
+  left(envelope: Uint8Array): void {
+    this.#host.left(envelope);
+  }
+
+  fate(envelope: Uint8Array, fate: EnvelopeFate): void {
+    this.#host.fateOf(this, envelope, fate);
+  }
+
+  closed(end: LinkEnd): void {
+    this.#host.closed(this, end);
   }
 
   get isAuthenticated(): boolean {
@@ -125,7 +157,7 @@ const noBytes = new Uint8Array(0);
 
 export class PeerRoute {
   readonly peer: PeerId;
-  /** Open links that lead to it, or may. A list without slack: there are many of one. */
+  /** Open links that lead to it, or may. Made anew with each change, for a list that grows has room in it for many. */
   links: readonly NodeLink[] = [];
   /** The one that was used last. */
   current: NodeLink | undefined;
@@ -193,7 +225,7 @@ export class PeerRoute {
   placeOfRun(epoch: Epoch): number {
     const known = this.#runs.indexOf(epoch);
     if (known >= 0) return known;
-    this.#runs = [...this.#runs.slice(1 - maxRuns), epoch];
+    this.#runs = this.#runs.slice(1 - maxRuns).concat(epoch);
     return this.#runs.length - 1;
   }
 

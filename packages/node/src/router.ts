@@ -43,7 +43,7 @@ import type { EventHub } from "./events.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Lookup } from "./lookup.ts";
 import { MailFollower } from "./mail-follower.ts";
-import { NodeLink, PeerRoute } from "./route.ts";
+import { type LinkHost, NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
@@ -115,6 +115,16 @@ export class Router implements ConnectorHost {
   /** What an envelope costs beside its frames, at most, as long as no long rejected list is in it. */
   readonly #overheadBytes: number;
 
+  readonly #linkHost: LinkHost = {
+    received: (link, bytes) => this.#receive(link, bytes),
+    drained: (link) => {
+      if (link.route !== undefined) this.#lookAt(link.route);
+      this.turn();
+    },
+    left: (envelope) => this.#options.left(envelope),
+    fateOf: (link, envelope, fate) => this.#heedFate(link, envelope, fate),
+    closed: (link, end) => this.#closed(link, end),
+  };
   readonly #routes = new Map<PeerId, PeerRoute>();
   readonly #links = new Set<NodeLink>();
   /** By relay; the oldest of `maxMailSources` leaves. */
@@ -350,32 +360,28 @@ export class Router implements ConnectorHost {
       link.close("stopped");
       return;
     }
-    this.#start(new NodeLink(link, transport, undefined, undefined, this.#options.admission.forLink(this.turn())));
+    this.#start(this.#nodeLink(link, transport, undefined, undefined));
   }
 
   adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute): NodeLink {
-    const ours = new NodeLink(link, transport, strategy, route, this.#options.admission.forLink(this.turn()));
+    const ours = this.#nodeLink(link, transport, strategy, route);
     // It is tried because no answer came over the one before: what left there leaves here too.
     if (route.current !== undefined && !route.current.isAnswered) this.#endpoint.linkLost(route.peer, this.turn());
-    route.links = [...route.links, ours];
+    route.links = route.links.concat(ours);
     this.#start(ours);
     this.#lookAt(route);
     return ours;
   }
 
+  #nodeLink(link: Link, transport: Transport, strategy: Strategy | undefined, route: PeerRoute | undefined): NodeLink {
+    const buckets = this.#options.admission.forLink(this.turn());
+    return new NodeLink(link, transport, strategy, route, buckets, this.#linkHost);
+  }
+
   #start(link: NodeLink): void {
     this.#links.add(link);
     this.#tellLink(link, "opened", undefined);
-    link.link.start({
-      envelope: (bytes) => this.#receive(link, bytes),
-      drain: () => {
-        if (link.route !== undefined) this.#lookAt(link.route);
-        this.turn();
-      },
-      left: this.#options.left,
-      fate: (envelope, fate) => this.#heedFate(link, envelope, fate),
-      closed: (end) => this.#closed(link, end),
-    });
+    link.link.start(link);
   }
 
   speakOn(link: NodeLink, route: PeerRoute): boolean {
@@ -384,7 +390,7 @@ export class Router implements ConnectorHost {
     link.isSpokenTo = true;
     this.#spokenTo += 1;
     link.route = route;
-    route.links = [...route.links, link];
+    route.links = route.links.concat(link);
     link.link.authenticated();
     this.#ask(link, this.turn(), this.#limits.spokenToMs);
     this.#lookAt(route);
@@ -584,7 +590,7 @@ export class Router implements ConnectorHost {
     link.isHeard = true;
     if (link.isSpokenTo) this.#spokenTo -= 1;
     link.link.authenticated();
-    if (!route.links.includes(link)) route.links = [...route.links, link];
+    if (!route.links.includes(link)) route.links = route.links.concat(link);
   }
 
   #heedResponse(link: NodeLink, route: PeerRoute, response: Uint8Array, now: Millis): void {

@@ -82,7 +82,7 @@ export class ByteStreamMedium implements StreamMedium {
     this.#reader = reader;
     this.#writer = writable.getWriter();
     this.#writer.closed.catch(() => {}); // heard of by the write that failed, or by the reader
-    this.#stream = new EnvelopeStream({ opening, maxPieceBytes, allocate: (bytes) => new Uint8Array(bytes) });
+    this.#stream = new EnvelopeStream({ maxPieceBytes, allocate: (bytes) => new Uint8Array(bytes) }, opening);
   }
 
   attach(link: MediumLink): void {

@@ -8,6 +8,7 @@
 import { defaultCryptoProvider } from "@egtp/mesgen";
 import { isOwnStrategyKind, type OwnStrategyKind, type PeerId, peerIdToBytes, type Strategy } from "@egtp/wire";
 import { createDialTag, type DialCrypto } from "./dial-tag.ts";
+import { LinkWatch } from "./link-watch.ts";
 import { ByteStreamMedium, type ByteStreams, StreamReader } from "./stream-medium.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "./transport.ts";
 import { systemClock, type TransportClock } from "./transport-clock.ts";
@@ -60,21 +61,18 @@ export function streams(options: StreamsOptions): Transport {
 class StreamsTransport implements Transport {
   readonly kind: OwnStrategyKind;
   readonly #options: StreamsOptions;
-  readonly #limits: TransportLimits;
   readonly #crypto: DialCrypto;
-  readonly #clock: TransportClock;
+  readonly #watch: LinkWatch;
   readonly #reception: Reception;
 
   constructor(options: StreamsOptions) {
     this.kind = options.kind;
     this.#options = options;
-    this.#limits = transportLimits(options.limits);
     this.#crypto = options.crypto ?? defaultCryptoProvider;
-    this.#clock = options.clock ?? systemClock;
+    this.#watch = new LinkWatch(transportLimits(options.limits), options.clock ?? systemClock);
     this.#reception = new Reception({
       sha512: this.#crypto.sha512,
-      limits: this.#limits,
-      clock: this.#clock,
+      watch: this.#watch,
       listen: options.listen && (() => this.#listen(options.listen!)),
     });
   }
@@ -97,20 +95,21 @@ class StreamsTransport implements Transport {
     const { readable, writable } = await this.#connect(address, signal);
     const tag = createDialTag(this.#crypto.sha512, this.#crypto.randomBytes(dialSaltBytes), peerIdToBytes(target));
     const medium = new ByteStreamMedium(new StreamReader(readable), writable, tag);
+    const { limits, clock } = this.#watch;
     const link = new MediumLink(medium, {
       direction: "outgoing",
       remote: address,
       source: address,
-      limits: this.#limits,
-      clock: this.#clock,
-      unauthenticatedUntil: this.#clock.now() + this.#limits.unauthenticatedMs,
+      watch: this.#watch,
+      unauthenticatedUntil: clock.now() + limits.unauthenticatedMs,
     });
     medium.attach(link);
     return link;
   }
 
   #connect(address: string, signal: AbortSignal): Promise<ByteStreams> {
-    const facts = { address: `${this.kind} ${address}`, signal, limits: this.#limits, clock: this.#clock };
+    const { limits, clock } = this.#watch;
+    const facts = { address: `${this.kind} ${address}`, signal, limits, clock };
     return attemptDial<ByteStreams>(facts, ({ succeed, fail }) => {
       const controller = new AbortController();
       this.#options.dial!(address, controller.signal).then(

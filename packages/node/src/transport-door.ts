@@ -24,11 +24,6 @@ export interface Admission {
   leave(): void;
 }
 
-interface Guest extends Admission {
-  readonly source: string;
-  readonly displace: () => void;
-}
-
 export class Door {
   readonly refusals: Record<RefusalReason, number> = {
     full: 0,
@@ -41,10 +36,7 @@ export class Door {
   readonly #limits: TransportLimits;
   readonly #salts: UsedSalts;
   readonly #residents = new Map<PeerId, Resident>();
-  readonly #guests = new Counts();
-  readonly #strangers = new Counts();
-  /** Those of the guests that are not authenticated, oldest first. */
-  readonly #queue = new Set<Guest>();
+  readonly #book: GuestBook = { guests: new Counts(), strangers: new Counts(), queue: new Set() };
 
   constructor(sha512: Sha512, limits: TransportLimits) {
     this.#sha512 = sha512;
@@ -75,27 +67,12 @@ export class Door {
    */
   admit(source: string, displace: () => void): Admission | undefined {
     const limits = this.#limits;
-    if (this.#guests.total >= limits.maxLinks) return this.refuse("full");
-    if (this.#guests.of(source) >= limits.maxLinksPerSource) return this.refuse("source-full");
-    if (this.#strangers.of(source) >= limits.maxUnauthenticatedPerSource) return this.refuse("source-full");
-    if (this.#strangers.total >= limits.maxUnauthenticated) this.#displaceOldest();
-    let present = true;
-    const guest: Guest = {
-      source,
-      displace,
-      authenticated: () => {
-        if (present && this.#queue.delete(guest)) this.#strangers.subtract(source);
-      },
-      leave: () => {
-        guest.authenticated();
-        if (present) this.#guests.subtract(source);
-        present = false;
-      },
-    };
-    this.#guests.add(source);
-    this.#strangers.add(source);
-    this.#queue.add(guest);
-    return guest;
+    const { guests, strangers } = this.#book;
+    if (guests.total >= limits.maxLinks) return this.refuse("full");
+    if (guests.of(source) >= limits.maxLinksPerSource) return this.refuse("source-full");
+    if (strangers.of(source) >= limits.maxUnauthenticatedPerSource) return this.refuse("source-full");
+    if (strangers.total >= limits.maxUnauthenticated) this.#displaceOldest();
+    return new Guest(this.#book, source, displace);
   }
 
   /**
@@ -123,10 +100,50 @@ export class Door {
   }
 
   #displaceOldest(): void {
-    const [oldest] = this.#queue;
-    if (oldest === undefined) return;
-    oldest.leave();
-    oldest.displace();
+    const [oldest] = this.#book.queue;
+    oldest?.makeRoom();
+  }
+}
+
+interface GuestBook {
+  readonly guests: Counts;
+  readonly strangers: Counts;
+  /** Those of the guests that are not authenticated, oldest first. */
+  readonly queue: Set<Guest>;
+}
+
+class Guest implements Admission {
+  readonly #book: GuestBook;
+  readonly #source: string;
+  /** Only strangers make room: what it refers to is not kept for longer. */
+  #displace: (() => void) | undefined;
+  #isPresent = true;
+
+  constructor(book: GuestBook, source: string, displace: () => void) {
+    this.#book = book;
+    this.#source = source;
+    this.#displace = displace;
+    book.guests.add(source);
+    book.strangers.add(source);
+    book.queue.add(this);
+  }
+
+  authenticated(): void {
+    const { queue, strangers } = this.#book;
+    if (queue.delete(this)) strangers.subtract(this.#source);
+    this.#displace = undefined;
+  }
+
+  leave(): void {
+    this.authenticated();
+    if (this.#isPresent) this.#book.guests.subtract(this.#source);
+    this.#isPresent = false;
+  }
+
+  makeRoom(): void {
+    const displace = this.#displace;
+    this.leave();
+    displace?.();
   }
 }
 

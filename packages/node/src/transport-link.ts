@@ -3,17 +3,17 @@
  * limits for strangers, the time limits, the orderly end.
  *
  * The medium moves envelopes and is told when to pause, end or stop. It reports by `receive` and `gone`, and calls the
- * `done` of a write. A link owns one timer, which dies with it.
+ * `done` of a write. A link owns a timer while it is unauthenticated and while it closes; in between its transport looks at it.
  *
  * Bounds: `highWaterBytes` and one envelope is queued when the node heeds `send`; what is held while paused is one read
  * of the medium, or `maxHeldBytes` where the medium cannot pause.
  *
  * @see docs/spec.md, "Links"
  */
+import type { LinkWatch, Watched } from "./link-watch.ts";
 import type { Link, LinkEnd, LinkEndReason, LinkHandlers } from "./transport.ts";
-import type { TransportClock } from "./transport-clock.ts";
 import type { Admission } from "./transport-door.ts";
-import { checkEnvelopeLength, linkBytesOf, type TransportLimits } from "./transport-limits.ts";
+import { checkEnvelopeLength, linkBytesOf } from "./transport-limits.ts";
 
 /** One connection of some medium, driven by a {@link MediumLink}. */
 export interface LinkMedium {
@@ -45,26 +45,28 @@ export interface MediumLinkOptions {
   readonly direction: Link["direction"];
   readonly remote: string;
   readonly source: string;
-  readonly limits: TransportLimits;
-  readonly clock: TransportClock;
+  /** Of its transport. */
+  readonly watch: LinkWatch;
   /** When the time of an unauthenticated link is over, on the clock. */
   readonly unauthenticatedUntil: number;
   /** The place at the door; outgoing links have none. */
   readonly admission?: Admission;
   /** Called once when the link is gone, before its user hears of it. */
-  readonly onGone?: () => void;
+  readonly onGone?: (link: MediumLink) => void;
 }
 
-export class MediumLink implements Link {
+const none: readonly Uint8Array[] = [];
+
+export class MediumLink implements Link, Watched {
   readonly direction: Link["direction"];
   readonly remote: string;
   readonly source: string;
   readonly #medium: LinkMedium;
-  readonly #options: MediumLinkOptions;
-  readonly #limits: TransportLimits;
-  readonly #clock: TransportClock;
+  readonly #watch: LinkWatch;
+  readonly #admission: Admission | undefined;
+  readonly #onGone: ((link: MediumLink) => void) | undefined;
   #handlers: LinkHandlers | undefined;
-  #cancelTimer: () => void;
+  #cancelTimer: (() => void) | undefined;
 
   /**
    * open: in use. draining: the other end has closed, what it sent before is being handed over. closing: closed here, what
@@ -74,16 +76,16 @@ export class MediumLink implements Link {
   #authenticated = false;
   #end: Omit<LinkEnd, "unsent"> | undefined;
 
-  /** Sent, not yet given to the medium. */
-  #queue: Uint8Array[] = [];
-  /** Given to the medium, which is not done with it. Empty when it is idle. */
-  #inFlight: Uint8Array[] = [];
+  /** Sent, not yet given to the medium. Like all lists here it is absent while it is empty: there are many links. */
+  #queue: Uint8Array[] | undefined;
+  /** Given to the medium, which is not done with it. */
+  #inFlight: readonly Uint8Array[] | undefined;
   #queuedBytes = 0;
   #bytesSent = 0;
   #needsDrain = false;
 
   /** Received, not yet handed over. */
-  #held: Uint8Array[] = [];
+  #held: Uint8Array[] | undefined;
   #heldBytes = 0;
   #bytesReceived = 0;
   #paused = false;
@@ -99,15 +101,16 @@ export class MediumLink implements Link {
   #lastHeard = 0;
 
   constructor(medium: LinkMedium, options: MediumLinkOptions) {
+    const { watch } = options;
     this.#medium = medium;
-    this.#options = options;
+    this.#watch = watch;
+    this.#admission = options.admission;
+    this.#onGone = options.onGone;
     this.direction = options.direction;
     this.remote = options.remote;
     this.source = options.source;
-    this.#limits = options.limits;
-    this.#clock = options.clock;
-    const left = Math.max(1, options.unauthenticatedUntil - options.clock.now());
-    this.#cancelTimer = options.clock.setTimer(() => this.abort("unauthenticated"), left);
+    const left = Math.max(1, options.unauthenticatedUntil - watch.clock.now());
+    this.#cancelTimer = watch.clock.setTimer(() => this.abort("unauthenticated"), left);
   }
 
   get bytesReceived(): number {
@@ -141,12 +144,13 @@ export class MediumLink implements Link {
   send(envelope: Uint8Array): boolean {
     checkEnvelopeLength(envelope);
     if (this.#phase !== "open") return false;
+    this.#queue ??= [];
     this.#queue.push(envelope);
     this.#queuedBytes += linkBytesOf(envelope);
     if (!this.#maySend) this.#needsDrain = true;
     else {
-      if (this.#inFlight.length === 0) this.#flush();
-      if (this.#queuedBytes >= this.#limits.highWaterBytes) this.#needsDrain = true;
+      if (this.#inFlight === undefined) this.#flush();
+      if (this.#queuedBytes >= this.#watch.limits.highWaterBytes) this.#needsDrain = true;
     }
     return !this.#needsDrain;
   }
@@ -154,14 +158,14 @@ export class MediumLink implements Link {
   authenticated(): void {
     if (this.#authenticated || this.#phase === "gone") return;
     this.#authenticated = true;
-    this.#options.admission?.authenticated();
+    this.#admission?.authenticated();
     if (this.#phase === "closing") return;
-    this.#cancelTimer();
-    this.#lastTraffic = this.#lastProgress = this.#lastHeard = this.#clock.now();
-    this.#watch();
+    this.#endTimer();
+    this.#lastTraffic = this.#lastProgress = this.#lastHeard = this.#watch.clock.now();
+    this.#watch.add(this);
     if (this.#phase === "open") {
       this.#medium.authenticated();
-      if (this.#inFlight.length === 0) this.#flush();
+      if (this.#inFlight === undefined) this.#flush();
     }
     this.resume();
   }
@@ -199,24 +203,25 @@ export class MediumLink implements Link {
   receive(envelope: Uint8Array): void {
     if (this.#phase !== "open") return;
     this.#bytesReceived += linkBytesOf(envelope);
-    if (this.#handing || this.#held.length > 0 || !this.#ready) {
+    if (this.#handing || this.#held !== undefined || !this.#ready) {
+      this.#held ??= [];
       this.#held.push(this.#medium.lends ? envelope.slice() : envelope);
       this.#heldBytes += linkBytesOf(envelope);
-      if (this.#heldBytes > this.#limits.maxHeldBytes) this.abort("overrun");
+      if (this.#heldBytes > this.#watch.limits.maxHeldBytes) this.abort("overrun");
     } else this.#handOver(envelope);
     this.#handOn();
   }
 
   /** The other end lives, though it may send nothing. */
   alive(): void {
-    this.#lastHeard = this.#clock.now();
+    this.#lastHeard = this.#watch.clock.now();
   }
 
   /** The medium is gone: by our doing, or else for this reason. */
   gone(reason: "closed-by-peer" | "lost" | "malformed", error?: Error): void {
     if (this.#phase === "gone" || this.#phase === "draining") return;
     const orderly = this.#end === undefined && reason === "closed-by-peer";
-    if (orderly && this.#held.length > 0) {
+    if (orderly && this.#held !== undefined) {
       this.#phase = "draining";
       return;
     }
@@ -228,21 +233,22 @@ export class MediumLink implements Link {
 
   /** Gives the medium what is queued, in one write, so that what one turn has to say leaves together. */
   #flush(): void {
+    const queue = this.#queue;
+    if (queue === undefined) return;
     let count = 0;
-    for (let bytes = 0; count < this.#queue.length && bytes < this.#limits.maxWriteBytes; count++) {
-      bytes += linkBytesOf(this.#queue[count]!);
+    for (let bytes = 0; count < queue.length && bytes < this.#watch.limits.maxWriteBytes; count++) {
+      bytes += linkBytesOf(queue[count]!);
     }
-    if (count === 0) return;
-    const batch = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
-    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
+    const batch = count === queue.length ? queue : queue.slice(0, count);
+    this.#queue = count === queue.length ? undefined : queue.slice(count);
     this.#inFlight = batch;
     this.#medium.write(batch, this.#written);
   }
 
   readonly #written = (): void => {
     if (this.#phase === "gone") return;
-    const written = this.#inFlight;
-    this.#inFlight = [];
+    const written = this.#inFlight ?? none;
+    this.#inFlight = undefined;
     for (const envelope of written) {
       const bytes = linkBytesOf(envelope);
       this.#queuedBytes -= bytes;
@@ -251,8 +257,8 @@ export class MediumLink implements Link {
     }
     this.#flush();
     if (this.#phase === "closing") {
-      if (this.#inFlight.length === 0) this.#medium.end();
-    } else if (this.#needsDrain && this.#phase === "open" && this.#queuedBytes <= this.#limits.lowWaterBytes) {
+      if (this.#inFlight === undefined) this.#medium.end();
+    } else if (this.#needsDrain && this.#phase === "open" && this.#queuedBytes <= this.#watch.limits.lowWaterBytes) {
       this.#needsDrain = false;
       this.#handlers?.drain();
     }
@@ -279,7 +285,7 @@ export class MediumLink implements Link {
   #handOn(): void {
     if (this.#handing || this.#phase === "gone" || this.#phase === "closing") return;
     if (!this.#ready) this.#pauseMedium(true);
-    else if (this.#held.length === 0) this.#pauseMedium(false);
+    else if (this.#held === undefined) this.#pauseMedium(false);
     else if (!this.#handingScheduled) {
       this.#handingScheduled = true;
       queueMicrotask(() => {
@@ -290,17 +296,20 @@ export class MediumLink implements Link {
   }
 
   #handOverHeld(): void {
+    const held = this.#held;
+    if (held === undefined) return;
     let next = 0;
     try {
-      while (next < this.#held.length && this.#ready) {
-        const envelope = this.#held[next++]!;
+      while (next < held.length && this.#ready) {
+        const envelope = held[next++]!;
         this.#heldBytes -= linkBytesOf(envelope);
         this.#handOver(envelope);
       }
     } finally {
-      this.#held.splice(0, next);
+      held.splice(0, next);
+      if (held.length === 0) this.#held = undefined;
     }
-    if (this.#phase === "draining" && this.#held.length === 0) {
+    if (this.#phase === "draining" && this.#held === undefined) {
       this.#end ??= { reason: "closed-by-peer", detail: undefined, error: undefined };
       this.#finish();
     } else this.#handOn();
@@ -315,30 +324,33 @@ export class MediumLink implements Link {
 
   // ---- Time limits
 
-  /** Looks at the link now and then, instead of setting a timer for each envelope. */
-  #watch(): void {
-    const { idleMs, stalledMs, keepAliveMs } = this.#limits;
+  /** For the watch, which looks now and then, instead of a timer for each envelope. */
+  look(now: number): void {
+    const { idleMs, stalledMs, keepAliveMs } = this.#watch.limits;
     const medium = this.#medium;
-    const lookMs = Math.min(idleMs / 2, stalledMs / 2, medium.ping === undefined ? Infinity : keepAliveMs / 3);
-    const look = (): void => {
-      const now = this.#clock.now();
-      const sent = this.#bytesSent !== this.#seenSent;
-      const received = this.#bytesReceived !== this.#seenReceived;
-      if (sent || received) this.#lastTraffic = now;
-      if (sent || this.#queuedBytes === 0) this.#lastProgress = now;
-      if (received || this.#mediumPaused) this.#lastHeard = now;
-      this.#seenSent = this.#bytesSent;
-      this.#seenReceived = this.#bytesReceived;
-      if (now - this.#lastProgress >= stalledMs) this.abort("stalled");
-      else if (now - this.#lastTraffic >= idleMs) this.#close("idle", undefined);
-      else if (medium.ping !== undefined && now - this.#lastHeard >= 2 * keepAliveMs) this.abort("lost");
-      else {
-        // Asked before the silence has lasted for `keepAliveMs`, not at the first look after that.
-        if (now - this.#lastHeard >= (2 * keepAliveMs) / 3) medium.ping?.();
-        this.#watch();
-      }
-    };
-    this.#cancelTimer = this.#clock.setTimer(look, lookMs);
+    const sent = this.#bytesSent !== this.#seenSent;
+    const received = this.#bytesReceived !== this.#seenReceived;
+    if (sent || received) this.#lastTraffic = now;
+    if (sent || this.#queuedBytes === 0) this.#lastProgress = now;
+    if (received || this.#mediumPaused) this.#lastHeard = now;
+    this.#seenSent = this.#bytesSent;
+    this.#seenReceived = this.#bytesReceived;
+    if (now - this.#lastProgress >= stalledMs) this.abort("stalled");
+    else if (now - this.#lastTraffic >= idleMs) this.#close("idle", undefined);
+    else if (medium.ping !== undefined && now - this.#lastHeard >= 2 * keepAliveMs) this.abort("lost");
+    // Asked before the silence has lasted for `keepAliveMs`, not at the first look after that.
+    else if (now - this.#lastHeard >= (2 * keepAliveMs) / 3) medium.ping?.();
+  }
+
+  #endTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  /** No time limit counts any more. */
+  #unwatch(): void {
+    this.#endTimer();
+    this.#watch.delete(this);
   }
 
   // ---- The end
@@ -348,32 +360,32 @@ export class MediumLink implements Link {
     const draining = this.#phase === "draining";
     this.#end ??= { reason, detail, error: undefined };
     this.#phase = "closing";
-    this.#held = [];
-    this.#cancelTimer();
+    this.#held = undefined;
+    this.#unwatch();
     if (draining) {
       queueMicrotask(() => this.#finish());
       return;
     }
-    this.#cancelTimer = this.#clock.setTimer(() => this.#medium.destroy(), this.#limits.closingMs);
-    if (this.#inFlight.length === 0) this.#medium.end();
+    const { clock, limits } = this.#watch;
+    this.#cancelTimer = clock.setTimer(() => this.#medium.destroy(), limits.closingMs);
+    if (this.#inFlight === undefined) this.#medium.end();
   }
 
   #finish(): void {
     if (this.#phase === "gone") return;
     this.#phase = "gone";
-    this.#cancelTimer();
-    this.#held = [];
-    this.#options.admission?.leave();
-    this.#options.onGone?.();
+    this.#unwatch();
+    this.#held = undefined;
+    this.#admission?.leave();
+    this.#onGone?.(this);
     this.#tellClosed();
   }
 
   #tellClosed(): void {
     const handlers = this.#handlers;
     if (handlers === undefined) return;
-    const unsent = [...this.#inFlight, ...this.#queue];
-    this.#inFlight = [];
-    this.#queue = [];
+    const unsent = [...(this.#inFlight ?? none), ...(this.#queue ?? none)];
+    this.#inFlight = this.#queue = undefined;
     handlers.closed({ ...this.#end!, unsent });
   }
 }

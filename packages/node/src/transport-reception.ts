@@ -9,10 +9,10 @@
 import type { PeerId, Strategy } from "@egtp/wire";
 import type { Sha512 } from "./dial-tag.ts";
 import type { StreamMedium } from "./envelope-stream.ts";
+import type { LinkWatch } from "./link-watch.ts";
 import type { Link, RefusalReason, Served } from "./transport.ts";
-import type { TransportClock } from "./transport-clock.ts";
 import { type Admission, Door, type Resident } from "./transport-door.ts";
-import { dialTagBytes, type TransportLimits } from "./transport-limits.ts";
+import { dialTagBytes } from "./transport-limits.ts";
 import { MediumLink } from "./transport-link.ts";
 
 /** What lets connections in. */
@@ -32,8 +32,7 @@ export interface Caller {
 
 export interface ReceptionOptions {
   readonly sha512: Sha512;
-  readonly limits: TransportLimits;
-  readonly clock: TransportClock;
+  readonly watch: LinkWatch;
   /** Absent where only dialling is wanted. */
   readonly listen: (() => Promise<Listener>) | undefined;
 }
@@ -45,9 +44,9 @@ export class Reception {
   /** Resolves when a listener that was closed before is gone. */
   #closing: Promise<void> = Promise.resolve();
 
-  constructor({ sha512, limits, clock, listen }: ReceptionOptions) {
+  constructor({ sha512, watch, listen }: ReceptionOptions) {
     this.#listen = listen;
-    this.#desk = { door: new Door(sha512, limits), limits, clock, waiting: new Set(), links: new LinksByResident() };
+    this.#desk = { door: new Door(sha512, watch.limits), watch, waiting: new Set(), links: new Map() };
   }
 
   get refusals(): Readonly<Record<RefusalReason, number>> {
@@ -99,7 +98,7 @@ export class Reception {
   async #stop(resident: Resident, listener: Listener): Promise<void> {
     const { door, links } = this.#desk;
     door.moveOut(resident);
-    const closed = [links.stop(resident)];
+    const closed = [links.get(resident)?.stop() ?? Promise.resolve()];
     if (door.empty) {
       this.#listener = undefined;
       this.#closing = listener.close();
@@ -112,38 +111,39 @@ export class Reception {
 /** What all visitors share. */
 interface Desk {
   readonly door: Door;
-  readonly limits: TransportLimits;
-  readonly clock: TransportClock;
+  readonly watch: LinkWatch;
   /** Those whose tag has not arrived. */
   readonly waiting: Set<Visitor>;
-  readonly links: LinksByResident;
+  readonly links: Map<Resident, LinksOfResident>;
 }
 
-/** The links of each identity, and who waits for the last of them to go. */
-class LinksByResident {
-  readonly #links = new Map<Resident, Set<MediumLink>>();
-  readonly #awaited = new Map<Resident, () => void>();
+/** The links of one identity, and who waits for the last of them to go. */
+class LinksOfResident {
+  readonly #links = new Set<MediumLink>();
+  readonly #onEmpty: () => void;
+  #onStopped: (() => void) | undefined;
 
-  add(resident: Resident, link: MediumLink): void {
-    this.#links.set(resident, (this.#links.get(resident) ?? new Set()).add(link));
+  /** @param onEmpty - The last of them is gone. */
+  constructor(onEmpty: () => void) {
+    this.#onEmpty = onEmpty;
   }
 
-  delete(resident: Resident, link: MediumLink): void {
-    const links = this.#links.get(resident);
-    links?.delete(link);
-    if (links?.size !== 0) return;
-    this.#links.delete(resident);
-    this.#awaited.get(resident)?.();
-    this.#awaited.delete(resident);
+  add(link: MediumLink): void {
+    this.#links.add(link);
   }
+
+  readonly delete = (link: MediumLink): void => {
+    this.#links.delete(link);
+    if (this.#links.size > 0) return;
+    this.#onEmpty();
+    this.#onStopped?.();
+  };
 
   /** Resolves when none is left. */
-  stop(resident: Resident): Promise<void> {
-    const links = this.#links.get(resident);
-    if (links === undefined) return Promise.resolve();
+  stop(): Promise<void> {
     return new Promise((resolve) => {
-      this.#awaited.set(resident, resolve);
-      for (const link of links) link.stop();
+      this.#onStopped = resolve;
+      for (const link of this.#links) link.stop();
     });
   }
 }
@@ -165,19 +165,19 @@ export class Visitor {
     this.#desk = desk;
     this.#source = source;
     this.hangUp = hangUp;
-    this.#until = desk.clock.now() + desk.limits.unauthenticatedMs;
+    this.#until = desk.watch.clock.now() + desk.watch.limits.unauthenticatedMs;
   }
 
   /** @returns False when the door does not let it in. */
   enter(): boolean {
-    const { door, limits, clock, waiting } = this.#desk;
+    const { door, watch, waiting } = this.#desk;
     this.#admission = door.admit(this.#source, () => {
       if (this.#link === undefined) this.hangUp();
       else this.#link.abort("displaced");
     });
     if (this.#admission === undefined) return false;
     waiting.add(this);
-    this.#cancelTimer = clock.setTimer(() => this.turnAway(), limits.unauthenticatedMs);
+    this.#cancelTimer = watch.clock.setTimer(() => this.turnAway(), watch.limits.unauthenticatedMs);
     return true;
   }
 
@@ -198,8 +198,8 @@ export class Visitor {
     this.#filled += part.length;
     if (this.#filled < dialTagBytes) return;
     this.#endWaiting();
-    const { door, clock } = this.#desk;
-    const resident = door.recognise(tag, clock.now());
+    const { door, watch } = this.#desk;
+    const resident = door.recognise(tag, watch.clock.now());
     if (resident === undefined) {
       this.#admission?.leave();
       this.hangUp();
@@ -207,22 +207,26 @@ export class Visitor {
   }
 
   #openLink(resident: Resident, caller: Caller, rest: Uint8Array): void {
-    const { limits, clock, links } = this.#desk;
+    const { watch, links } = this.#desk;
     const medium = caller.open();
-    const link: MediumLink = new MediumLink(medium, {
+    let siblings = links.get(resident);
+    if (siblings === undefined) {
+      siblings = new LinksOfResident(() => links.delete(resident));
+      links.set(resident, siblings);
+    }
+    const link = new MediumLink(medium, {
       direction: "incoming",
       remote: caller.remote,
       source: this.#source,
-      limits,
-      clock,
+      watch,
       unauthenticatedUntil: this.#until,
       admission: this.#admission!,
-      onGone: () => links.delete(resident, link),
+      onGone: siblings.delete,
     });
     this.#link = link;
     // Of what it is while it waits, nothing stays for as long as the link lives.
     this.hangUp = nothing;
-    links.add(resident, link);
+    siblings.add(link);
     medium.attach(link);
     resident.onLink(link);
     if (rest.length > 0) medium.receive(rest);

@@ -46,11 +46,8 @@ class WebSocketMedium implements StreamMedium {
   constructor(socket: WebSocket, opening: Uint8Array, clock: TransportClock) {
     this.#socket = socket;
     this.#clock = clock;
-    this.#stream = new EnvelopeStream({
-      opening,
-      maxPieceBytes: maxWebSocketMessageBytes,
-      allocate: (bytes) => new Uint8Array(bytes),
-    });
+    const allocate = (bytes: number): Uint8Array => new Uint8Array(bytes);
+    this.#stream = new EnvelopeStream({ maxPieceBytes: maxWebSocketMessageBytes, allocate }, opening);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => this.#onMessage(data);
     // An orderly end has a code; 1006 stands for the lack of one.

@@ -11,6 +11,7 @@ import { isWebSocketUrl, type PeerId, peerIdToBytes, type Strategy } from "@egtp
 import { hostOfUrl, isIpAddress, sourceOf } from "./address.ts";
 import { createDialTag, type DialCrypto } from "./dial-tag.ts";
 import type { StreamMedium } from "./envelope-stream.ts";
+import { LinkWatch } from "./link-watch.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "./transport.ts";
 import { systemClock, type TransportClock } from "./transport-clock.ts";
 import { attemptDial, type DialAttempt } from "./transport-dial.ts";
@@ -50,22 +51,19 @@ export interface WebSocketPlatform {
 export class WebSocketTransport implements Transport {
   readonly kind = "websocket";
   readonly #platform: WebSocketPlatform;
-  readonly #limits: TransportLimits;
   readonly #crypto: DialCrypto;
-  readonly #clock: TransportClock;
+  readonly #watch: LinkWatch;
   readonly #reception: Reception;
 
   constructor(options: WebSocketOptions, platform: WebSocketPlatform) {
     const { listen } = platform;
     this.#platform = platform;
-    this.#limits = transportLimits(options.limits);
     this.#crypto = options.crypto ?? defaultCryptoProvider;
-    this.#clock = options.clock ?? systemClock;
+    this.#watch = new LinkWatch(transportLimits(options.limits), options.clock ?? systemClock);
     this.#reception = new Reception({
       sha512: this.#crypto.sha512,
-      limits: this.#limits,
-      clock: this.#clock,
-      listen: listen && (() => listen(this.#reception, this.#limits)),
+      watch: this.#watch,
+      listen: listen && (() => listen(this.#reception, this.#watch.limits)),
     });
   }
 
@@ -88,8 +86,7 @@ export class WebSocketTransport implements Transport {
     if (!isWebSocketUrl(url)) throw new TransportError("EGTP_BAD_ADDRESS", url);
     const host = hostOfUrl(url);
     const opening = createDialTag(this.#crypto.sha512, this.#crypto.randomBytes(dialSaltBytes), peerIdToBytes(target));
-    const limits = this.#limits;
-    const clock = this.#clock;
+    const { limits, clock } = this.#watch;
     const connect = await this.#platform.loadConnect();
     const { medium, address } = await attemptDial<WebSocketConnection>(
       { address: url, signal, limits, clock },
@@ -104,8 +101,7 @@ export class WebSocketTransport implements Transport {
       direction: "outgoing",
       remote: url,
       source: sourceOf(address ?? host),
-      limits,
-      clock,
+      watch: this.#watch,
       unauthenticatedUntil: clock.now() + limits.unauthenticatedMs,
     });
     medium.attach(link);

@@ -1,5 +1,6 @@
 /** What a link does with a medium of little ability: one that cannot pause, or that has to ask for signs of life. */
 import { describe, expect, it } from "vitest";
+import { LinkWatch } from "../src/link-watch.ts";
 import type { LinkEnd } from "../src/transport.ts";
 import { transportLimits } from "../src/transport-limits.ts";
 import { type LinkMedium, MediumLink } from "../src/transport-link.ts";
@@ -46,6 +47,24 @@ describe("a link asks for a sign of life", () => {
     clock.advance(299_000);
     expect(ended()).toBeUndefined();
   });
+});
+
+it("links of one transport share a timer, and each of them keeps its time; without links there is none", () => {
+  const clock = new ManualClock();
+  const watch = new LinkWatch(transportLimits({ keepAliveMs: 30_000, idleMs: 300_000, stalledMs: 60_000 }), clock);
+  const first = linkOver({ watch });
+  clock.advance(7_000);
+  const second = linkOver({ watch });
+  expect(clock.pending).toBe(1);
+  clock.advance(50_000);
+  first.link.alive();
+  clock.advance(7_000 + 10_000);
+  expect(first.ended()).toBeUndefined();
+  expect(second.ended()).toMatchObject({ reason: "lost" });
+  first.link.abort("lost");
+  expect(clock.pending).toBe(0);
+  linkOver({ watch });
+  expect(clock.pending).toBe(1);
 });
 
 describe("a link whose medium cannot pause", () => {
@@ -127,7 +146,7 @@ class Medium implements LinkMedium {
 }
 
 /** An authentic link that is started. */
-function linkOver(options: { limits: Parameters<typeof transportLimits>[0]; hasPing?: boolean }) {
+function linkOver(options: { limits?: Parameters<typeof transportLimits>[0]; hasPing?: boolean; watch?: LinkWatch }) {
   const clock = new ManualClock();
   const medium = new Medium();
   if (options.hasPing === false) delete medium.ping;
@@ -135,8 +154,7 @@ function linkOver(options: { limits: Parameters<typeof transportLimits>[0]; hasP
     direction: "outgoing",
     remote: "there",
     source: "there",
-    limits: transportLimits(options.limits),
-    clock,
+    watch: options.watch ?? new LinkWatch(transportLimits(options.limits), clock),
     unauthenticatedUntil: 1_000,
   });
   medium.link = link;

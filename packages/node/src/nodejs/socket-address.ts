@@ -9,7 +9,8 @@ import { TransportError, type TransportErrorCode } from "../transport-error.ts";
 const maxOwnAddresses = 4;
 
 export function addressText(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  // Joined, which makes one flat string: a template would keep its parts, too, for as long as a link lives.
+  return [host.includes(":") ? `[${host}]` : host, port].join(":");
 }
 
 /** The address at the other end; an IPv4 one as such, also when it came to a socket for both. */

@@ -1,9 +1,14 @@
 /** One TCP connection as the medium of a link: one write for what one turn has to say. */
 import type { Socket } from "node:net";
-import { EnvelopeStream, type StreamMedium } from "../envelope-stream.ts";
+import { EnvelopeStream, type EnvelopeStreamOptions, type StreamMedium } from "../envelope-stream.ts";
 import type { TransportLimits } from "../transport-limits.ts";
 import type { MediumLink } from "../transport-link.ts";
 import type { SocketReader } from "./socket-reader.ts";
+
+const streamOptions: EnvelopeStreamOptions = {
+  maxPieceBytes: Infinity,
+  allocate: (bytes) => Buffer.allocUnsafe(bytes),
+};
 
 export class TcpMedium implements StreamMedium {
   readonly releases = true;
@@ -12,8 +17,6 @@ export class TcpMedium implements StreamMedium {
   readonly #limits: TransportLimits;
   readonly #stream: EnvelopeStream;
   #link: MediumLink | undefined;
-  #failure: Error | undefined;
-  #peerEnded = false;
   #done: () => void = () => {};
 
   /**
@@ -24,11 +27,7 @@ export class TcpMedium implements StreamMedium {
     this.#socket = socket;
     this.#reader = reader;
     this.#limits = limits;
-    this.#stream = new EnvelopeStream({
-      opening,
-      maxPieceBytes: Infinity,
-      allocate: (bytes) => Buffer.allocUnsafe(bytes),
-    });
+    this.#stream = new EnvelopeStream(streamOptions, opening);
     socket.pause();
     if (opening !== undefined) setImmediate(() => this.#sendOpening());
   }
@@ -41,16 +40,12 @@ export class TcpMedium implements StreamMedium {
     this.#link = link;
     const socket = this.#socket;
     this.#reader.onBytes = this.receive;
-    socket.on("end", () => {
-      this.#peerEnded = true;
-      socket.destroy();
-    });
-    socket.on("error", (error) => {
-      this.#failure = error;
-    });
+    // One function for all sockets where that will do: a relay holds many that are idle.
+    socket.on("end", destroyEnded);
     socket.on("close", () => {
-      if (this.#failure === undefined && this.#peerEnded) link.gone("closed-by-peer");
-      else link.gone("lost", this.#failure);
+      const failure = socket.errored ?? undefined;
+      if (failure === undefined && socket.readableEnded) link.gone("closed-by-peer");
+      else link.gone("lost", failure);
     });
     if (socket.destroyed) queueMicrotask(() => link.gone("lost"));
   }
@@ -103,4 +98,8 @@ export class TcpMedium implements StreamMedium {
     const opening = this.#stream.takeOpening();
     if (opening !== undefined && this.#socket.writable) this.#socket.write(opening);
   }
+}
+
+function destroyEnded(this: Socket): void {
+  this.destroy();
 }

@@ -11,6 +11,7 @@ import { defaultCryptoProvider } from "@egtp/mesgen";
 import { type PeerId, peerIdToBytes, type Strategy } from "@egtp/wire";
 import { sourceOf } from "../address.ts";
 import { createDialTag, type DialCrypto } from "../dial-tag.ts";
+import { LinkWatch } from "../link-watch.ts";
 import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "../transport.ts";
 import { systemClock, type TransportClock } from "../transport-clock.ts";
 import { attemptDial } from "../transport-dial.ts";
@@ -66,23 +67,20 @@ type TcpStrategy = Extract<Strategy, { kind: "tcp" }>;
 class TcpTransport implements Transport {
   readonly kind = "tcp";
   readonly #options: TcpOptions;
-  readonly #limits: TransportLimits;
   readonly #crypto: DialCrypto;
-  readonly #clock: TransportClock;
+  readonly #watch: LinkWatch;
   readonly #memory: ReadMemory | undefined;
   readonly #reception: Reception;
 
   constructor(options: TcpOptions) {
     checkPort(options.port ?? 0);
     this.#options = options;
-    this.#limits = transportLimits(options.limits);
     this.#crypto = options.crypto ?? defaultCryptoProvider;
-    this.#clock = options.clock ?? systemClock;
+    this.#watch = new LinkWatch(transportLimits(options.limits), options.clock ?? systemClock);
     this.#memory = options.reuseReadMemory === false ? undefined : ReadMemory.create();
     this.#reception = new Reception({
       sha512: this.#crypto.sha512,
-      limits: this.#limits,
-      clock: this.#clock,
+      watch: this.#watch,
       listen: options.listen === false ? undefined : () => this.#listen(),
     });
   }
@@ -105,14 +103,14 @@ class TcpTransport implements Transport {
     const tag = createDialTag(this.#crypto.sha512, salt, peerIdToBytes(target));
     const reader = new SocketReader(this.#memory);
     const socket = await this.#connect(strategy, reader, signal, permits);
-    const medium = new TcpMedium(socket, reader, tag, this.#limits);
+    const { limits, clock } = this.#watch;
+    const medium = new TcpMedium(socket, reader, tag, limits);
     const link = new MediumLink(medium, {
       direction: "outgoing",
       remote: addressText(strategy.host, strategy.port),
       source: sourceOf(socket.remoteAddress ?? strategy.host),
-      limits: this.#limits,
-      clock: this.#clock,
-      unauthenticatedUntil: this.#clock.now() + this.#limits.unauthenticatedMs,
+      watch: this.#watch,
+      unauthenticatedUntil: clock.now() + limits.unauthenticatedMs,
     });
     medium.attach(link);
     return link;
@@ -125,7 +123,8 @@ class TcpTransport implements Transport {
     permits: DialOptions["permits"],
   ): Promise<net.Socket> {
     const address = addressText(host, port);
-    return attemptDial({ address, signal, limits: this.#limits, clock: this.#clock }, ({ succeed, fail }) => {
+    const { limits, clock } = this.#watch;
+    return attemptDial({ address, signal, limits, clock }, ({ succeed, fail }) => {
       if (!isHost(host) || !Number.isInteger(port) || port < 1 || port > 65_535) {
         throw new TransportError("EGTP_BAD_ADDRESS", address);
       }
@@ -149,7 +148,7 @@ class TcpTransport implements Transport {
   async #listen(): Promise<Listener> {
     const { host, port = 0, advertise } = this.#options;
     const server = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
-    server.maxConnections = this.#limits.maxLinks;
+    server.maxConnections = this.#watch.limits.maxLinks;
     server.on("drop", () => this.#reception.refuse("full"));
     await listen(server, host, port);
     const bound = (server.address() as net.AddressInfo).port;
@@ -189,7 +188,7 @@ class TcpTransport implements Transport {
       open: () => {
         socket.off("end", onEnd);
         socket.off("close", onEnd);
-        return new TcpMedium(socket, reader, undefined, this.#limits);
+        return new TcpMedium(socket, reader, undefined, this.#watch.limits);
       },
     };
     reader.onBytes = (bytes) => visitor.receive(bytes, caller);

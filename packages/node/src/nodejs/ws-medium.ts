@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { WireError } from "@egtp/wire";
 import type { WebSocket } from "ws";
-import { EnvelopeStream, type StreamMedium } from "../envelope-stream.ts";
+import { EnvelopeStream, type EnvelopeStreamOptions, type StreamMedium } from "../envelope-stream.ts";
 import { maxWebSocketMessageBytes, type TransportLimits } from "../transport-limits.ts";
 import type { MediumLink } from "../transport-link.ts";
 
@@ -17,6 +17,11 @@ const maxParts = 1_024;
  * memory; nobody has a reason for more before the first envelope was judged.
  */
 const maxStrangerPings = 16;
+
+const streamOptions: EnvelopeStreamOptions = {
+  maxPieceBytes: maxWebSocketMessageBytes,
+  allocate: (bytes) => Buffer.allocUnsafe(bytes),
+};
 
 /** What a timer of Node.js can wait at most. */
 export const maxTimeoutMs = 2 ** 31 - 1;
@@ -68,11 +73,7 @@ export class WsMedium implements StreamMedium {
   constructor(socket: WebSocket, raw: Socket, opening: Uint8Array | undefined) {
     this.#socket = socket;
     this.#raw = raw;
-    this.#stream = new EnvelopeStream({
-      opening,
-      maxPieceBytes: maxWebSocketMessageBytes,
-      allocate: (bytes) => Buffer.allocUnsafe(bytes),
-    });
+    this.#stream = new EnvelopeStream(streamOptions, opening);
     socket.removeAllListeners();
     socket.pause();
     raw.on("error", (error) => {
