@@ -14,3 +14,14 @@ export default defineConfig({
       "tools/*/test/**/*.test.ts",
       "examples/test/**/*.test.ts",
     ],
+    exclude: [...configDefaults.exclude, "**/*.slow.test.ts"],
+    // All processors: by default one is left free, which on two of them is half.
+    maxWorkers: "100%",
+    // A slow machine is no fault of a test; what hangs still ends.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: process.env.CI ? ["default", "json"] : ["default"],
+    outputFile: { json: "reports/vitest.json" },
+    coverage: { provider: "v8", include: ["packages/*/src/**/*.ts"], reportsDirectory: "reports/coverage" },
+  },
+});
