@@ -13,6 +13,7 @@ import { isLowOrderImage } from "./birational-map.ts";
 import { type CryptoProvider, type DhKeyPair, type IdentityKeys, tagBytes } from "./crypto.ts";
 import { isCanonicalPoint, isWellFormedSignature } from "./ed25519-encoding.ts";
 import { writeNonce } from "./noise-nonce.ts";
+import { rememberVerified } from "./verified-signatures.ts";
 
 const nonce = new Uint8Array(12);
 const nonceView = new DataView(nonce.buffer);
@@ -24,8 +25,10 @@ export const portableCryptoProvider: CryptoProvider = {
   dhKeyPairFromSecret,
   dh,
   identityFromSeed,
-  verify: (publicKey, message, signature) =>
-    isWellFormedSignature(publicKey, signature) && nacl.sign.detached.verify(message, signature, publicKey),
+  verify: rememberVerified(
+    (publicKey, message, signature) =>
+      isWellFormedSignature(publicKey, signature) && nacl.sign.detached.verify(message, signature, publicKey),
+  ),
   dhPublicKeyOf,
   sha512: (...parts) => {
     const hash = sha512.create();

@@ -9,7 +9,7 @@
  */
 import { defaultCryptoProvider } from "@egtp/mesgen";
 import { type EgtpNode, type NodeOptions, type NodePart, type NodeSchedule, systemSchedule } from "@egtp/node";
-import { type Millis, type PeerId, peerIdBytes, peerIdFromBytes, WireError } from "@egtp/wire";
+import { isPeerId, type Millis, type PeerId, peerIdBytes, peerIdFromTrustedBytes } from "@egtp/wire";
 import { AskerRates } from "./asker-rates.ts";
 import { Directory, type RecordKind, refused } from "./directory.ts";
 import { type DirectorySize, type DirectoryStore, type MaybePromise, whenThere } from "./directory-store.ts";
@@ -168,20 +168,16 @@ class Server implements MetatrackerServer {
 
   #lookUp(from: PeerId, body: Uint8Array): MaybePromise<Uint8Array | undefined> {
     this.#admit(from);
-    return whenThere(this.find(this.#readPeer(body)), (record) => {
+    const peer = body.length === peerIdBytes ? peerIdFromTrustedBytes(body) : undefined;
+    return whenThere(peer && this.find(peer), (record) => {
+      // Whether it is an ID at all costs more than the answer, so only that of a peer that nobody knows is looked at.
+      if (record === undefined && !isPeerId(peer)) {
+        this.counts.unanswered["bad-message"] += 1;
+        throw new MetatrackerError("EGTP_METATRACKER_BAD_MESSAGE", "A look-up of something that is no peer ID");
+      }
       this.counts[record === undefined ? "missing" : "found"] += 1;
       return record;
     });
-  }
-
-  #readPeer(body: Uint8Array): PeerId {
-    try {
-      if (body.length === peerIdBytes) return peerIdFromBytes(body);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-    }
-    this.counts.unanswered["bad-message"] += 1;
-    throw new MetatrackerError("EGTP_METATRACKER_BAD_MESSAGE", "A look-up of something that is no peer ID");
   }
 
   /** @throws what lets the asker hear that it was not answered. */

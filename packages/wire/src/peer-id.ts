@@ -45,8 +45,9 @@ export function peerIdFromBytes(bytes: Uint8Array): PeerId {
   if (bytes.length !== peerIdBytes) {
     throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${bytes.length} bytes instead of ${peerIdBytes}`);
   }
-  if (!isUsable(bytes)) throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${notAPoint}`);
-  return encode(bytes);
+  const id = encode(bytes);
+  if (!isUsable(id, bytes)) throw new WireError("EGTP_WIRE_BAD_PEER_ID", `Not a peer ID: ${notAPoint}`);
+  return id;
 }
 
 /** The peer ID of a public key that is known to be valid: our own, or one that was checked before. 32 bytes. */
@@ -85,8 +86,21 @@ export function comparePeerIds(a: PeerId, b: PeerId): number {
 
 const notAPoint = "the key is not the canonical encoding of a point of the curve's large group";
 
-function isUsable(key: Uint8Array): boolean {
-  return isEd25519PublicKey(key) && !isLowOrderKey(key);
+/** IDs that were found usable, the latest last: the same few come again and again, and the curve costs a lot to ask. */
+const usable = new Set<string>();
+const maxUsable = 256;
+
+function isUsable(id: string, key: Uint8Array): boolean {
+  if (usable.has(id)) return true;
+  if (!isEd25519PublicKey(key) || isLowOrderKey(key)) return false;
+  usable.add(id);
+  if (usable.size > maxUsable) {
+    for (const oldest of usable) {
+      usable.delete(oldest);
+      break;
+    }
+  }
+  return true;
 }
 
 function problemOf(text: unknown): string | undefined {
@@ -96,7 +110,7 @@ function problemOf(text: unknown): string | undefined {
     if ((valueOfCode[text.charCodeAt(i)] ?? 255) > 31) return `character ${i + 1} is not one of z-base-32`;
   }
   if ((valueOfCode[text.charCodeAt(peerIdTextLength - 1)]! & 0b1111) !== 0) return "its unused last bits are not zero";
-  return isUsable(peerIdToBytes(text as PeerId)) ? undefined : notAPoint;
+  return isUsable(text, peerIdToBytes(text as PeerId)) ? undefined : notAPoint;
 }
 
 /** Where the text is prepared. */

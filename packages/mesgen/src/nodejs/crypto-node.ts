@@ -22,6 +22,7 @@ import { isLowOrderImage, montgomeryImage } from "../birational-map.ts";
 import { type CryptoProvider, type DhKeyPair, type IdentityKeys, tagBytes } from "../crypto.ts";
 import { isWellFormedSignature } from "../ed25519-encoding.ts";
 import { writeNonce } from "../noise-nonce.ts";
+import { rememberVerified } from "../verified-signatures.ts";
 
 type Curve = "X25519" | "Ed25519";
 
@@ -39,9 +40,11 @@ export const nodeCryptoProvider: CryptoProvider = {
   dhKeyPairFromSecret,
   dh,
   identityFromSeed,
-  verify: (publicKey, message, signature) =>
-    isWellFormedSignature(publicKey, signature) &&
-    ed25519Verify(null, message, importPublicKey("Ed25519", publicKey), signature),
+  verify: rememberVerified(
+    (publicKey, message, signature) =>
+      isWellFormedSignature(publicKey, signature) &&
+      ed25519Verify(null, message, importPublicKey("Ed25519", publicKey), signature),
+  ),
   dhPublicKeyOf: (publicKey) => {
     const image = montgomeryImage(publicKey);
     return image === null || isLowOrderImage(image) ? null : image;
