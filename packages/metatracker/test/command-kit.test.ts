@@ -4,20 +4,17 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gauge } from "@egtp/node/metrics";
 import { type CertificateFields, makeCertificate } from "@egtp/test-kit/certificate";
 import { EgtpError } from "@egtp/wire";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod/mini";
 import {
-  counter,
-  counters,
   DataFolder,
   duration,
   flag,
-  gauge,
   Log,
   loadCertificate,
-  metricsText,
   openMonitor,
   portNumber,
   readHost,
@@ -171,29 +168,6 @@ test("log lines are one line each, whatever is in them", () => {
     { time: "1970-01-01T00:00:00.000Z", level: "info", event: "started", message: "It started", port: 7 },
     expect.objectContaining({ level: "error", message: "What?", code: "EGTP_COMMAND_USAGE" }),
   ]);
-});
-
-test("metrics are text that Prometheus reads", () => {
-  const text = metricsText([
-    counter("a_total", "How many.", 3),
-    gauge("b", "A \\ and\na line.", 0.5),
-    counters("c_total", "By reason.", "reason", { 'say "x"': 1, "a\\b\n": 2 }),
-  ]);
-  expect(text).toBe(
-    [
-      "# HELP a_total How many.",
-      "# TYPE a_total counter",
-      "a_total 3",
-      "# HELP b A \\\\ and\\na line.",
-      "# TYPE b gauge",
-      "b 0.5",
-      "# HELP c_total By reason.",
-      "# TYPE c_total counter",
-      'c_total{reason="say \\"x\\""} 1',
-      'c_total{reason="a\\\\b\\n"} 2',
-      "",
-    ].join("\n"),
-  );
 });
 
 describe("the data folder", () => {

@@ -20,7 +20,6 @@ export {
 } from "./command-line.ts";
 export { DataFolder } from "./data-folder.ts";
 export { errorText, Log, type LogFacts, type LogLevel, type LogOptions } from "./log.ts";
-export { counter, counters, gauge, type Metric, type MetricSample, metricsText, nodeMetrics } from "./metrics.ts";
 export { type MonitorOptions, openMonitor } from "./monitor.ts";
 export { type Command, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
 export { type ServerPlace, type Service, type ServiceLimits, serve } from "./serve.ts";

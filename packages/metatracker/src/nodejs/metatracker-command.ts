@@ -1,11 +1,12 @@
 /** The command `egtp-metatracker`: runs a metatracker. */
+
+import { counter, counters, gauge, type Metric } from "@egtp/node/metrics";
 import * as z from "zod/mini";
 import { type DirectoryStore, MemoryDirectoryStore, type MetatrackerServer, metatrackerServer } from "../server.ts";
 import { BootRecords } from "./boot-records.ts";
 import { readOptions, readPeerId, someTexts, wholeNumber } from "./command-line.ts";
 import { LmdbDirectoryStore } from "./lmdb.ts";
 import { errorText } from "./log.ts";
-import { counter, counters, gauge, type Metric } from "./metrics.ts";
 import { type ServerPlace, type ServiceLimits, serve } from "./serve.ts";
 import { serverSchemaWith, serverSpecs, serverUsage } from "./server-options.ts";
 

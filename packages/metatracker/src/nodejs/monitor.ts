@@ -1,5 +1,5 @@
 /** Where a server tells whoever looks after it how it is: `/health` and, for Prometheus, `/metrics`. */
-import { type Metric, metricsText } from "./metrics.ts";
+import { type Metric, metricsText } from "@egtp/node/metrics";
 import { WebServer } from "./web-server.ts";
 
 export interface MonitorOptions {

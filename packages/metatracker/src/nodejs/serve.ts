@@ -10,6 +10,7 @@ import {
   type NodePart,
   type Transport,
 } from "@egtp/node";
+import { type Metric, nodeMetrics } from "@egtp/node/metrics";
 import { tcp } from "@egtp/node/tcp";
 import { websocket } from "@egtp/node/websocket";
 import { LmdbSessionStore } from "@egtp/session-store/lmdb";
@@ -24,8 +25,8 @@ import { Closers } from "./closers.ts";
 import { readHost } from "./command-line.ts";
 import { DataFolder } from "./data-folder.ts";
 import { errorText, Log } from "./log.ts";
-import { type Metric, nodeMetrics } from "./metrics.ts";
 import { openMonitor } from "./monitor.ts";
+import { processMetrics } from "./process-metrics.ts";
 import { exitCodes } from "./program.ts";
 import { replaceFile } from "./replace-file.ts";
 import { checkServerOptions, type ServerOptions } from "./server-options.ts";
@@ -185,7 +186,7 @@ async function start(
           port: options["metrics-port"],
           host: options["metrics-host"],
           problems: () => service.problems(),
-          metrics: () => [...service.metrics(), ...nodeMetrics(running.stats())],
+          metrics: () => [...service.metrics(), ...nodeMetrics(running.stats()), ...processMetrics()],
         });
   if (monitor !== undefined) closers.add(() => monitor.close());
 

@@ -1,11 +1,7 @@
 /** The command `egtp-relay`: runs a relay. */
 import {
-  counter,
-  counters,
   duration,
   errorText,
-  gauge,
-  type Metric,
   readOptions,
   type ServerPlace,
   type ServiceLimits,
@@ -18,6 +14,7 @@ import {
   wholeNumber,
 } from "@egtp/metatracker/command";
 import type { EgtpNode } from "@egtp/node";
+import { counter, counters, gauge, type Metric } from "@egtp/node/metrics";
 import * as z from "zod/mini";
 import { defaultMailboxLimits, type MailboxLimits } from "../limits.ts";
 import { type MailboxStore, MemoryMailboxStore, type RelayAccess, type RelayServer, relayServer } from "../server.ts";

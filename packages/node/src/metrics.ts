@@ -1,5 +1,5 @@
-/** Counts of a running server as text that Prometheus reads. */
-import type { NodeStats } from "@egtp/node";
+/** Counts as text that Prometheus reads. Nothing else imports this file: who does not measure does not load it. */
+import type { NodeStats } from "./api.ts";
 
 export interface Metric {
   /** Letters, digits and `_`. A counter's ends in `_total`. */
@@ -28,19 +28,24 @@ export function counters(name: string, help: string, label: string, values: Read
   return { name, help, type: "counter", samples };
 }
 
-/** The text exposition format, version 0.0.4. */
+/**
+ * The text exposition format, version 0.0.4. Those of one name, as of several nodes, stand together.
+ *
+ * @returns To be served as `text/plain; version=0.0.4; charset=utf-8`.
+ * @see https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
 export function metricsText(metrics: readonly Metric[]): string {
-  return metrics
-    .flatMap(({ name, help, type, samples }) => {
-      const lines = samples.map(({ labels, value }) => `${name}${labelsText(labels ?? {})} ${value}`);
-      return [
-        `# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`,
-        `# TYPE ${name} ${type}`,
-        ...lines,
-      ];
-    })
-    .map((line) => `${line}\n`)
-    .join("");
+  const byName = new Map<string, Metric[]>();
+  for (const metric of metrics) byName.set(metric.name, [...(byName.get(metric.name) ?? []), metric]);
+  let text = "";
+  for (const [name, family] of byName) {
+    const [{ help, type }] = family as [Metric];
+    text += `# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}\n# TYPE ${name} ${type}\n`;
+    for (const { labels, value } of family.flatMap(({ samples }) => samples)) {
+      text += `${name}${labelsText(labels ?? {})} ${value}\n`;
+    }
+  }
+  return text;
 }
 
 function labelsText(labels: Readonly<Record<string, string>>): string {
@@ -50,11 +55,14 @@ function labelsText(labels: Readonly<Record<string, string>>): string {
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 
-/** What every node counts. */
-export function nodeMetrics(stats: NodeStats): Metric[] {
+/**
+ * What a node counts.
+ *
+ * @param labels - Of every sample, to tell several nodes of one process apart.
+ */
+export function nodeMetrics(stats: NodeStats, labels: Readonly<Record<string, string>> = {}): Metric[] {
   const { delivered, stored, rejected, expired, unreachable } = stats;
-  const memory = process.memoryUsage();
-  return [
+  const metrics = [
     gauge("egtp_links", "Open links.", stats.links),
     gauge("egtp_sessions", "Sessions kept.", stats.sessions),
     gauge("egtp_routes", "Peers about whom something is remembered.", stats.routes),
@@ -75,7 +83,11 @@ export function nodeMetrics(stats: NodeStats): Metric[] {
     counter("egtp_unreadable_total", "Envelopes of sessions that nobody here can read.", stats.unreadable),
     counter("egtp_handshakes_total", "Halves of handshakes computed.", stats.handshakes),
     counter("egtp_dials_total", "Links dialled.", stats.dials),
-    gauge("process_resident_memory_bytes", "Resident memory of the process.", memory.rss),
-    gauge("process_uptime_seconds", "Seconds since the process started.", Math.floor(process.uptime())),
+    gauge("egtp_waiting_sends", "Sends that wait for room in an outbox.", stats.waitingSends),
+    gauge("egtp_kept_messages", "Messages that the session store keeps for the next run.", stats.kept),
   ];
+  return metrics.map((metric) => ({
+    ...metric,
+    samples: metric.samples.map((sample) => ({ ...sample, labels: { ...labels, ...sample.labels } })),
+  }));
 }
