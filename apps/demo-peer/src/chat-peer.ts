@@ -73,6 +73,11 @@ export function openDataFolder({ data, name }: z.infer<typeof placeSchema>): Pro
   return DataFolder.open(data ?? join(home, name));
 }
 
+/** Where the peers of one machine find each other. */
+export function bookOf({ book }: Pick<ChatOptions, "book">): string {
+  return book ?? join(home, "book");
+}
+
 export type ReceivedText = ReceivedMessage<{ readonly text: string; readonly name?: string | undefined }>;
 
 export class ChatPeer {
@@ -131,7 +136,7 @@ export class ChatPeer {
   }
 
   async #start(): Promise<void> {
-    const { book, bootpage: bootPages, listen, peer } = this.#options;
+    const { bootpage: bootPages, listen, peer } = this.#options;
     const isAbroad = bootPages.length > 0;
     const { sessions, kind } = await this.#folder.openSessions();
     this.#store = kind;
@@ -142,7 +147,7 @@ export class ChatPeer {
       identity: await this.#folder.identity(),
       sessions,
       transports: [new FilteredTransport(medium, () => !this.#isMute)],
-      lookup: isAbroad ? metatrackers({ bootPages }) : folderLookup(book ?? join(home, "book")),
+      lookup: isAbroad ? metatrackers({ bootPages }) : folderLookup(bookOf(this.#options)),
       parts: isAbroad ? [relayClient()] : [],
       allowPrivateAddresses: true, // a peer to play with, on one machine or at home
     });

@@ -3,6 +3,7 @@ import { EgtpError } from "@egtp/node";
 import { actorCommand } from "./demo-actor.ts";
 import { demoCommand, demoUsage } from "./demo-command.ts";
 import { runDemoPeerProcess } from "./demo-peer-process.ts";
+import { doctorCommand, doctorUsage } from "./doctor-command.ts";
 import { UsageError } from "./errors.ts";
 import { exitCodes } from "./exit-code.ts";
 import { idCommand, idUsage } from "./id-command.ts";
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, Command>> = {
   id: { usage: idUsage, run: idCommand },
   send: { usage: sendUsage, run: sendCommand },
   listen: { usage: listenCommandUsage, run: listenCommand },
+  doctor: { usage: doctorUsage, run: doctorCommand },
 };
 
 const usage = `Usage: egtp-demo-peer COMMAND [options]
@@ -30,6 +32,7 @@ const usage = `Usage: egtp-demo-peer COMMAND [options]
   id       print a peer's ID
   send     send a line of text
   listen   print each line of text that comes in
+  doctor   see what works here, what does not, and what to do about it
 
   COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 the command line is wrong; send has more.
 `;

@@ -1,0 +1,48 @@
+/** The command `doctor`: what works here, what does not, and what to do about it. */
+import { bookUsage, chatSchema, chatSpecs, listenUsage, placeUsage } from "./chat-peer.ts";
+import { readOptions } from "./command-line.ts";
+import { examine, type Finding } from "./examination.ts";
+import { exitCodes } from "./exit-code.ts";
+import { type Colour, paintFor } from "./paint.ts";
+import { listenForStop } from "./stop-signal.ts";
+
+export const doctorUsage = `Usage: egtp-demo-peer doctor [options]
+
+Checks what a peer needs: its folder, its session store, the clock, boot pages, metatrackers, a relay, and
+whether a stranger who knows nothing but its ID reaches it. Says what to do about what does not work.
+
+${placeUsage}
+${bookUsage}
+${listenUsage}
+  --json               print one JSON object
+
+Exit codes: ${exitCodes.ok} it works, ${exitCodes.failed} something does not.
+`;
+
+const marks: Readonly<Record<Finding["state"], readonly [string, Colour]>> = {
+  good: ["ok", "green"],
+  doubtful: ["hm", "yellow"],
+  bad: ["no", "red"],
+};
+
+export async function doctorCommand(args: readonly string[]): Promise<number> {
+  const { peer: _, ...specs } = chatSpecs;
+  const { options } = readOptions(args, specs, chatSchema);
+  const paint = paintFor(process.stdout);
+  const stop = listenForStop();
+  const findings: Finding[] = [];
+  try {
+    for await (const finding of examine(options, stop.signal)) {
+      findings.push(finding);
+      if (options.json) continue;
+      const [mark, colour] = marks[finding.state];
+      console.log(`${paint(colour, mark)}  ${finding.check.padEnd(9)}  ${finding.text}`);
+      if (finding.remedy !== undefined) console.log(`               ${paint("dim", finding.remedy)}`);
+    }
+  } finally {
+    stop.cancel();
+  }
+  const ok = findings.every(({ state }) => state !== "bad");
+  if (options.json) console.log(JSON.stringify({ ok, findings }));
+  return ok ? exitCodes.ok : exitCodes.failed;
+}
