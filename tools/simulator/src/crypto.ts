@@ -18,9 +18,10 @@ export class NonceReuse extends Error {
 export class NonceWatch {
   readonly #sealed = new Map<string, string>();
 
-  note(key: Uint8Array, counter: number, associatedData: Uint8Array, plaintext: Uint8Array): void {
-    const name = `${text(key)}:${counter}`;
-    const what = text(digest([associatedData, plaintext], 16));
+  /** @param tag - Over key, counter, associated data and plaintext: another plaintext has another. */
+  note(key: Uint8Array, counter: number, tag: Uint8Array): void {
+    const name = `${text(key)}${counter}`;
+    const what = text(tag);
     const before = this.#sealed.get(name);
     if (before === undefined) this.#sealed.set(name, what);
     else if (before !== what) throw new NonceReuse(`Counter ${counter} of a key was used twice`);
@@ -54,18 +55,18 @@ export function simulatedCrypto(random: Random, watch: NonceWatch): CryptoProvid
       digest([label("second"), chainingKey, input], 64),
     ],
     seal: (key, counter, associatedData, plaintext, out, outOffset) => {
-      watch.note(key, counter, associatedData, plaintext);
       const tag = digest([key, numberBytes(counter), associatedData, plaintext], tagBytes);
+      watch.note(key, counter, tag);
       out.set(plaintext, outOffset);
       out.set(tag, outOffset + plaintext.length);
     },
     open: (key, counter, associatedData, sealed) => {
       if (sealed.length < tagBytes) return null;
-      const plaintext = sealed.slice(0, -tagBytes);
+      const plaintext = sealed.subarray(0, sealed.length - tagBytes);
       const tag = digest([key, numberBytes(counter), associatedData, plaintext], tagBytes);
-      return text(tag) === text(sealed.subarray(-tagBytes)) ? plaintext : null;
+      return sameBytes(tag, sealed.subarray(sealed.length - tagBytes)) ? plaintext.slice() : null;
     },
-    equal: (a, b) => text(a) === text(b),
+    equal: sameBytes,
   };
 }
 
@@ -77,8 +78,9 @@ export function watched(crypto: CryptoProvider, watch: NonceWatch, random: Rando
     randomBytes: (length) => random.bytes(length),
     generateDhKeyPair: () => crypto.dhKeyPairFromSecret(random.bytes(32)),
     seal: (key, counter, associatedData, plaintext, out, outOffset) => {
-      watch.note(key, counter, associatedData, plaintext);
       crypto.seal(key, counter, associatedData, plaintext, out, outOffset);
+      const tagAt = outOffset + plaintext.length;
+      watch.note(key, counter, out.subarray(tagAt, tagAt + tagBytes));
     },
   };
 }
@@ -100,50 +102,48 @@ function text(bytes: Uint8Array): string {
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 function numberBytes(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setFloat64(0, value);
   return bytes;
 }
 
-/** Four murmur-like lanes over length-prefixed parts, stretched to the length asked for. Not a cryptographic hash. */
+/**
+ * Two multiplying lanes over length-prefixed parts, stretched to the length asked for. Not a cryptographic hash, but any bit that
+ * changes changes all of it.
+ */
 function digest(parts: readonly Uint8Array[], length: number): Uint8Array {
   let a = 0x243f6a88 | 0;
   let b = 0x85a308d3 | 0;
-  let c = 0x13198a2e | 0;
-  let d = 0x03707344 | 0;
-  const mix = (word: number): void => {
-    a = Math.imul(a ^ word, 0xcc9e2d51);
-    a = (a << 15) | (a >>> 17);
-    b = Math.imul(b + a, 0x1b873593) ^ word;
-    b = (b << 13) | (b >>> 19);
-    c = Math.imul(c ^ b, 0x85ebca6b) + word;
-    c = (c << 16) | (c >>> 16);
-    d = Math.imul(d + c, 0xc2b2ae35) ^ a;
-    d = (d << 11) | (d >>> 21);
-  };
   for (const part of parts) {
-    mix(part.length ^ 0x5bd1e995);
+    const { length: size } = part;
+    a = Math.imul(a ^ size, 0xcc9e2d51);
     let i = 0;
-    for (; i + 4 <= part.length; i += 4) {
-      mix(
-        (part[i] as number) |
-          ((part[i + 1] as number) << 8) |
-          ((part[i + 2] as number) << 16) |
-          ((part[i + 3] as number) << 24),
-      );
+    for (; i + 4 <= size; i += 4) {
+      const word = part[i]! | (part[i + 1]! << 8) | (part[i + 2]! << 16) | (part[i + 3]! << 24);
+      a = Math.imul((a ^ word) + b, 0x9e3779b1);
+      a = (a << 15) | (a >>> 17);
+      b = Math.imul(b + word, 0x85ebca6b) ^ a;
     }
     let last = 0x80;
-    for (; i < part.length; i++) last = (last << 8) | (part[i] as number);
-    mix(last);
+    for (; i < size; i++) last = (last << 8) | part[i]!;
+    a = Math.imul((a ^ last) + b, 0x9e3779b1);
+    a = (a << 15) | (a >>> 17);
+    b = Math.imul(b + last, 0x85ebca6b) ^ a;
   }
-  for (let i = 0; i < 4; i++) mix(i);
   const out = new Uint8Array(length);
-  for (let i = 0; i < length; i += 16) {
-    mix(i);
-    mix(i ^ 0x27d4eb2f);
-    const words = [a, b, c, d];
-    for (let j = 0; j < 16 && i + j < length; j++) out[i + j] = (words[j >> 2] as number) >>> (8 * (j & 3));
+  for (let i = 0; i < length; i += 4) {
+    a = Math.imul((a ^ (i + 1)) + b, 0x9e3779b1);
+    a ^= a >>> 15;
+    b = Math.imul(b + a, 0xc2b2ae35);
+    b ^= b >>> 13;
+    for (let j = 0; j < 4 && i + j < length; j++) out[i + j] = (a ^ b) >>> (8 * j);
   }
   return out;
 }

@@ -1,3 +1,4 @@
+export { minimise } from "./minimise.ts";
 export { noFaults } from "./network.ts";
 export { attack, converge, type Profile, profiles, type Report, run, settleDown } from "./run.ts";
 export type { Cores, SimPeer } from "./sim-peer.ts";

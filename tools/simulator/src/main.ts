@@ -1,23 +1,25 @@
-/** `pnpm sim`: many runs, with progress; a failure prints its seed, which replays it exactly. */
+/** `pnpm sim`: many runs on all processors, with progress; a failure prints its seed, which replays it exactly. */
 
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { Mesgen } from "@egtp/mesgen";
-import { Delivery } from "@egtp/node/delivery";
-import { type Profile, profiles, run } from "./run.ts";
-import { realStack } from "./stack/real-stack.ts";
-import { runStack, type StackProfile, stackProfiles } from "./stack/stack-run.ts";
-import type { Violation } from "./world.ts";
+import { Worker } from "node:worker_threads";
+import { profiles } from "./run.ts";
+import { chooser, type Failure, runSeed, usesRealCrypto } from "./seed-run.ts";
+import { noTotals, type Portion, type PortionDone, type Totals } from "./seed-worker.ts";
+import { stackProfiles } from "./stack/stack-run.ts";
 
 const usage = `pnpm sim [options]
 
   --seeds N      how many seeds, over the profiles in turn (default 1000)
   --seconds S    or as many as fit into so many seconds of processor time
-  --from S       the first seed (default 1)
+  --from S       the first seed (default 1); how to go on after an end is told
   --profile P    cores (default): ${profiles.join(", ")}: the cores alone, on a simulated network
                  stack: ${stackProfiles.join(", ")}: whole nodes with relays and metatrackers
                  all: each seed once with each; or one of those named above
   --real-crypto  real cryptography in every run, not in one of twenty
-  --trace        print everything that happens; for one seed
+  --jobs N       how many run at once (default: one for each processor)
+  --trace        print everything that happens, acts marked with *; for one seed
+  --acts A       with those acts alone, such as 3,17-19; for one seed
   --json         one JSON object at the end instead of text
   --help
 `;
@@ -28,27 +30,25 @@ const options = {
   from: { type: "string", default: "1" },
   profile: { type: "string", default: "cores" },
   "real-crypto": { type: "boolean", default: false },
+  jobs: { type: "string" },
   trace: { type: "boolean", default: false },
+  acts: { type: "string" },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
 
-/** What both kinds of runs tell. */
-interface Outcome {
-  readonly violations: readonly Violation[];
-  readonly messages: number;
-  readonly envelopes: number;
-  readonly crashes: number;
-  readonly log: readonly string[];
-}
-
-interface Failure {
-  readonly seed: number;
-  readonly profile: Profile | StackProfile;
-  readonly violations: readonly Violation[];
+interface Plan {
+  readonly seeds: number;
+  readonly from: number;
+  readonly profile: string;
+  readonly realCrypto: boolean;
+  readonly seconds: number;
+  readonly jobs: number;
 }
 
 const progressMs = 5_000;
+/** Few enough that no thread is long alone at the end, and the end is told soon. */
+const portionSeeds = { cores: 20, stack: 2 };
 
 async function main(): Promise<number> {
   let values: ReturnType<typeof parse>;
@@ -61,83 +61,155 @@ async function main(): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
-  const seeds = values.seeds === undefined ? (seconds === undefined ? 1_000 : Infinity) : Number(values.seeds);
+  const { profile, json, trace } = values;
+  const realCrypto = values["real-crypto"];
+  const seconds = values.seconds === undefined ? Infinity : Number(values.seconds);
+  const seeds = values.seeds === undefined ? (seconds === Infinity ? 1_000 : Infinity) : Number(values.seeds);
   const from = Number(values.from);
-  const choose = chooser(values.profile);
-  if ((seeds !== Infinity && !(Number.isSafeInteger(seeds) && seeds >= 1)) || !Number.isSafeInteger(from) || from < 0) {
+  const jobs = values.jobs === undefined ? availableParallelism() : Number(values.jobs);
+  if ((seeds !== Infinity && !isCount(seeds, 1)) || !isCount(from, 0)) {
     return complain("--seeds and --from take whole numbers.");
   }
-  if (seconds !== undefined && !(seconds > 0)) return complain("--seconds takes a number above 0.");
-  if (choose === undefined) return complain(`There is no profile ${values.profile}.`);
-  // Errors are everyday values there, and where they came from is of interest in a trace alone.
-  if (!values.trace) Error.stackTraceLimit = 0;
-
-  const { trace, json } = values;
-  const started = Date.now();
-  const failures: Failure[] = [];
-  const totals = { seeds: 0, runs: 0, messages: 0, envelopes: 0, crashes: 0 };
-  let spoke = started;
-  for (let seed = from; seed < from + seeds; seed++) {
-    if (seconds !== undefined && processorSeconds() >= seconds) break;
-    totals.seeds += 1;
-    const realCrypto = values["real-crypto"] || seed % 20 === 7;
-    for (const profile of choose(seed)) {
-      const { violations, messages, envelopes, crashes, log } = await runOne(seed, profile, realCrypto, trace);
-      totals.runs += 1;
-      totals.messages += messages;
-      totals.envelopes += envelopes;
-      totals.crashes += crashes;
-      if (trace) process.stdout.write(`${log.join("\n")}\n`);
-      if (violations.length === 0) continue;
-      failures.push({ seed, profile, violations });
-      if (!json) {
-        process.stdout.write(
-          `seed ${seed} (${profile}): ${violations.map((v) => `${v.property} ${v.detail}`).join("; ")}\n` +
-            `  pnpm sim --seeds 1 --from ${seed} --profile ${profile} --trace${realCrypto ? " --real-crypto" : ""}\n`,
-        );
-      }
-    }
-    if (Date.now() - spoke > progressMs && !json) {
-      spoke = Date.now();
-      const of = seeds === Infinity ? "" : ` of ${seeds}`;
-      process.stderr.write(`${totals.seeds}${of} seeds, ${failures.length} failed\n`);
-    }
+  if (!(seconds > 0)) return complain("--seconds takes a number above 0.");
+  if (!isCount(jobs, 1)) return complain("--jobs takes a whole number.");
+  if (chooser(profile) === undefined) return complain(`There is no profile ${profile}.`);
+  if (trace || values.acts !== undefined) {
+    const acts = values.acts === undefined ? undefined : parseActs(values.acts);
+    if (acts === null) return complain("--acts takes numbers and ranges of them, such as 3,17-19.");
+    if (seeds !== 1) return complain("--trace and --acts are for one seed: --seeds 1.");
+    return replay(from, profile, realCrypto, trace, acts);
   }
-  const tookSeconds = (Date.now() - started) / 1_000;
-  if (json) process.stdout.write(`${JSON.stringify({ ...totals, seconds: tookSeconds, failed: failures })}\n`);
-  else {
-    process.stdout.write(
-      `${totals.seeds} seeds from ${from} (${values.profile}) in ${tookSeconds.toFixed(1)} s: ${totals.runs} runs, ${totals.messages} messages, ` +
-        `${totals.envelopes} envelopes, ${totals.crashes} crashes; ${failures.length} failed\n`,
-    );
-  }
-  return failures.length === 0 ? 0 : 1;
+  return runMany({ seeds, from, profile, realCrypto, seconds, jobs }, json);
 }
 
-async function runOne(
+/** One seed, with all that is known of it. */
+async function replay(
   seed: number,
-  profile: Profile | StackProfile,
+  profile: string,
   realCrypto: boolean,
   trace: boolean,
-): Promise<Outcome> {
-  if (isStackProfile(profile)) return runStack(seed, profile, { stack: realStack, realCrypto, trace });
-  return run(seed, profile, { cores: { Mesgen, Delivery }, realCrypto, trace });
+  acts: ReadonlySet<number> | undefined,
+): Promise<number> {
+  let failed = 0;
+  for (const one of chooser(profile)!(seed)) {
+    const isReal = realCrypto || usesRealCrypto(seed);
+    const { log, violations, acts: count } = await runSeed(seed, one, { realCrypto: isReal, trace, acts });
+    for (const line of log) process.stdout.write(`${line}\n`);
+    process.stdout.write(`seed ${seed} (${one}), ${acts?.size ?? count} of ${count} acts: ${textOf(violations)}\n`);
+    if (violations.length > 0) failed += 1;
+  }
+  return failed === 0 ? 0 : 1;
 }
 
-function isStackProfile(profile: string): profile is StackProfile {
-  return (stackProfiles as readonly string[]).includes(profile);
+async function runMany(plan: Plan, json: boolean): Promise<number> {
+  const started = Date.now();
+  const totals = noTotals();
+  const failures: Failure[] = [];
+  /** Portions that are done although one before them is not. */
+  const ahead = new Set<number>();
+  let next = plan.from;
+  const goOn = (): string => `go on with --from ${next}`;
+  const sizeOf =
+    portionSeeds[plan.profile === "cores" || profiles.some((name) => name === plan.profile) ? "cores" : "stack"];
+
+  const note = (done: PortionDone): void => {
+    for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += done.totals[key];
+    ahead.add(done.from);
+    while (ahead.delete(next)) next = Math.min(next + sizeOf, plan.from + plan.seeds);
+    for (const failure of done.failures) {
+      failures.push(failure);
+      if (!json) tell(failure);
+    }
+  };
+  const progress = setInterval(() => {
+    const of = plan.seeds === Infinity ? "" : ` of ${plan.seeds}`;
+    process.stderr.write(`${totals.seeds}${of} seeds, ${failures.length} failed; ${goOn()}\n`);
+  }, progressMs);
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+
+  let at = plan.from;
+  await Promise.all(
+    Array.from({ length: plan.jobs }, async () => {
+      const worker = new Worker(new URL("./seed-worker.js", import.meta.url));
+      try {
+        while (at < plan.from + plan.seeds && processorSeconds() < plan.seconds && !stop.signal.aborted) {
+          const count = Math.min(sizeOf, plan.from + plan.seeds - at);
+          const portion = { from: at, count, profile: plan.profile, realCrypto: plan.realCrypto };
+          at += count;
+          note(await ask(worker, portion));
+        }
+      } finally {
+        await worker.terminate();
+      }
+    }),
+  );
+  clearInterval(progress);
+
+  const tookSeconds = (Date.now() - started) / 1_000;
+  failures.sort((a, b) => a.seed - b.seed);
+  if (json) {
+    const cpuSeconds = Math.round(processorSeconds());
+    const facts = { ...totals, from: plan.from, next, profile: plan.profile, seconds: tookSeconds, cpuSeconds };
+    process.stdout.write(`${JSON.stringify({ ...facts, failed: failures })}\n`);
+  } else {
+    process.stdout.write(
+      `${totals.seeds} seeds from ${plan.from} (${plan.profile}) in ${tookSeconds.toFixed(1)} s: ${totals.runs} runs, ` +
+        `${totals.messages} messages, ${totals.envelopes} envelopes, ${totals.crashes} crashes; ${failures.length} failed\n`,
+    );
+    if (next < plan.from + plan.seeds && plan.seeds !== Infinity) process.stdout.write(`Ended early: ${goOn()}\n`);
+  }
+  return failures.length === 0 && totals.runs > 0 ? 0 : 1;
 }
 
-/** Which profiles a seed is run with: most seeds are spent where most can go wrong. */
-function chooser(name: string): ((seed: number) => readonly (Profile | StackProfile)[]) | undefined {
-  const ofCores = (seed: number): Profile => (seed % 8 === 0 ? "loss" : seed % 8 === 1 ? "strangers" : "chaos");
-  const ofStack = (seed: number): StackProfile => (seed % 4 === 0 ? "mail" : "storm");
-  if (name === "cores") return (seed) => [ofCores(seed)];
-  if (name === "stack") return (seed) => [ofStack(seed)];
-  if (name === "all") return (seed) => [ofCores(seed), ofStack(seed)];
-  const only = [...profiles, ...stackProfiles].find((profile) => profile === name);
-  return only && (() => [only]);
+function ask(worker: Worker, portion: Portion): Promise<PortionDone> {
+  return new Promise((resolve, reject) => {
+    worker.removeAllListeners();
+    worker.once("message", resolve);
+    worker.once("error", reject);
+    worker.postMessage(portion);
+  });
+}
+
+function tell({ seed, profile, realCrypto, violations, actsOfRun, acts, log }: Failure): void {
+  const command = `pnpm sim --seeds 1 --from ${seed} --profile ${profile}${realCrypto ? " --real-crypto" : ""}`;
+  const lines = [
+    `seed ${seed} (${profile}): ${textOf(violations)}`,
+    `  ${command} --trace`,
+    `  shown by ${acts.length} of ${actsOfRun} acts: ${command} --acts ${actsText(acts)} --trace`,
+    ...log.map((line) => `  ${line}`),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function textOf(violations: Failure["violations"]): string {
+  return violations.length === 0 ? "passed" : violations.map((v) => `${v.property} ${v.detail}`).join("; ");
+}
+
+function actsText(acts: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const act of acts) {
+    const last = ranges.at(-1);
+    if (last?.[1] === act - 1) last[1] = act;
+    else ranges.push([act, act]);
+  }
+  return ranges.length === 0 ? "none" : ranges.map(([from, to]) => (from === to ? from : `${from}-${to}`)).join(",");
+}
+
+/** @returns `null` when it is nothing of the kind. */
+function parseActs(text: string): Set<number> | null {
+  const acts = new Set<number>();
+  if (text === "none") return acts;
+  for (const part of text.split(",")) {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(part);
+    if (match === null) return null;
+    for (let act = Number(match[1]); act <= Number(match[2] ?? match[1]); act++) acts.add(act);
+  }
+  return acts;
+}
+
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
 }
 
 function processorSeconds(): number {

@@ -7,17 +7,40 @@ import type { PeerId } from "@egtp/wire";
 import type { Clock } from "./clock.ts";
 import type { Random } from "./random.ts";
 
-export interface Faults {
-  /** Probabilities for each envelope. */
+/** What a line can do. */
+export interface Line {
+  readonly bitsPerSecond: number;
+  /** One way. */
+  readonly latencyMs: number;
+  /** Probability for each envelope. */
   readonly loss: number;
+}
+
+export interface Faults extends Line {
+  /** Probabilities for each envelope. */
   readonly repeat: number;
   readonly reorder: number;
   /** Of arriving minutes late. */
   readonly lateness: number;
-  readonly latencyMs: number;
 }
 
-export const noFaults: Faults = { loss: 0, repeat: 0, reorder: 0, lateness: 0, latencyMs: 20 };
+/** From good Wi-Fi down to what hardly is a link any more: round trips of 16 to 800 ms. */
+export const ladder: readonly Line[] = [
+  { bitsPerSecond: 100_000_000, latencyMs: 8, loss: 0.001 },
+  { bitsPerSecond: 16_000_000, latencyMs: 20, loss: 0.005 },
+  { bitsPerSecond: 4_000_000, latencyMs: 60, loss: 0.02 },
+  { bitsPerSecond: 1_000_000, latencyMs: 150, loss: 0.08 },
+  { bitsPerSecond: 256_000, latencyMs: 400, loss: 0.25 },
+];
+
+export const noFaults: Faults = {
+  bitsPerSecond: Infinity,
+  latencyMs: 20,
+  loss: 0,
+  repeat: 0,
+  reorder: 0,
+  lateness: 0,
+};
 
 export interface Recorded {
   readonly from: PeerId;
@@ -35,21 +58,28 @@ export interface Station {
 
 /** What an attacker may have kept, at most; the oldest leave. */
 const maxRecorded = 400;
+/** What would have to wait longer for its turn on a line is lost. */
+const maxQueueMs = 3_000;
 
 export class Network {
   faults: Faults = noFaults;
+  /** What lies between two peers in one direction, where it is not that. */
+  readonly lines = new Map<string, Line>();
   /** Envelopes and bytes sent, repeats not counted. */
   sent = 0;
   sentBytes = 0;
   readonly recorded: Recorded[] = [];
-  /** Pairs that cannot reach each other, in this direction. */
-  readonly cut = new Set<string>();
 
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #stations = new Map<PeerId, Station>();
+  readonly #numbers = new Map<PeerId, number>();
   /** Peers whose envelopes wait in a mailbox while they are away. */
   readonly #mailboxes = new Map<PeerId, Recorded[]>();
+  /** Directions in which nothing passes, and how often that was asked for. */
+  readonly #cuts = new Map<string, number>();
+  /** Until when a line is taken by what was sent before. */
+  readonly #busyUntil = new Map<string, number>();
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -57,8 +87,26 @@ export class Network {
   }
 
   attach(peer: PeerId, station: Station, withMailbox: boolean): void {
+    this.#numbers.set(peer, this.#stations.size);
     this.#stations.set(peer, station);
     if (withMailbox) this.#mailboxes.set(peer, []);
+  }
+
+  /** Lets nothing pass in one direction. @returns What ends it. */
+  cut(from: PeerId, to: PeerId): () => void {
+    const way = wayOf(from, to);
+    this.#cuts.set(way, (this.#cuts.get(way) ?? 0) + 1);
+    return () => {
+      const cuts = this.#cuts.get(way);
+      if (cuts !== undefined) this.#cuts.set(way, cuts - 1);
+    };
+  }
+
+  /** Everything passes again. */
+  heal(): void {
+    this.#cuts.clear();
+    this.lines.clear();
+    this.faults = noFaults;
   }
 
   send(from: PeerId, to: PeerId, envelope: Uint8Array): void {
@@ -67,16 +115,21 @@ export class Network {
     const passing: Recorded = { from, to, envelope: envelope.slice(), sentAt: this.#clock.now };
     this.recorded.push(passing);
     if (this.recorded.length > maxRecorded) this.recorded.splice(0, 100);
-    const { loss, repeat, lateness } = this.faults;
-    if (this.cut.has(`${from} ${to}`)) return;
+    const way = wayOf(from, to);
+    const line = this.lines.get(way) ?? this.faults;
+    const { repeat, lateness } = this.faults;
+    const chance = this.#random.at(this.#number(from), this.#number(to), this.#clock.now, envelope.length);
+    if ((this.#cuts.get(way) ?? 0) > 0) return;
     const mailbox = this.#mailboxes.get(to);
-    if (mailbox !== undefined && (!this.#isUp(to) || this.#random.chance(lateness))) {
+    if (mailbox !== undefined && (!this.#isUp(to) || chance.chance(lateness))) {
       mailbox.push(passing);
       return;
     }
-    if (this.#random.chance(loss)) return;
-    this.#carry(passing);
-    if (this.#random.chance(repeat)) this.#carry(passing);
+    if (chance.chance(line.loss)) return;
+    const queuedMs = this.#queue(way, line, envelope.length);
+    if (queuedMs > maxQueueMs) return;
+    this.#carry(passing, queuedMs + line.latencyMs * (0.5 + chance.unit()), chance);
+    if (chance.chance(repeat)) this.#carry(passing, queuedMs + line.latencyMs * (0.5 + chance.unit()), chance);
   }
 
   /** Hands a peer what waits for it, oldest first, or in any order when that is a fault of the day. */
@@ -84,23 +137,43 @@ export class Network {
     const mailbox = this.#mailboxes.get(peer);
     if (mailbox === undefined || mailbox.length === 0 || !this.#isUp(peer)) return;
     this.#mailboxes.set(peer, []);
-    if (this.#random.chance(this.faults.reorder)) {
+    const chance = this.#random.at(this.#number(peer), this.#clock.now);
+    if (chance.chance(this.faults.reorder)) {
       for (let i = mailbox.length - 1; i > 0; i--) {
-        const j = this.#random.below(i + 1);
+        const j = chance.below(i + 1);
         [mailbox[i], mailbox[j]] = [mailbox[j] as Recorded, mailbox[i] as Recorded];
       }
     }
     for (const passing of mailbox) {
       this.#hand(passing);
-      if (this.#random.chance(this.faults.repeat)) this.#hand(passing);
+      if (chance.chance(this.faults.repeat)) this.#hand(passing);
     }
   }
 
-  #carry(passing: Recorded): void {
+  /** Its envelopes wait elsewhere from now on. What waits in the mailbox it had comes by and by, or never. */
+  moveMailbox(peer: PeerId): void {
+    const left = this.#mailboxes.get(peer);
+    if (left === undefined) return;
+    this.#mailboxes.set(peer, []);
+    const chance = this.#random.at(this.#number(peer), this.#clock.now);
+    if (chance.chance(0.5)) return;
+    for (const passing of left) this.#clock.after(chance.unit() * 120_000, () => this.#hand(passing));
+  }
+
+  /** How long until all of it has left, behind what was sent before. */
+  #queue(way: string, { bitsPerSecond }: Line, bytes: number): number {
+    if (bitsPerSecond === Infinity) return 0;
+    const { now } = this.#clock;
+    const doneAt = Math.max(now, this.#busyUntil.get(way) ?? 0) + (8_000 * bytes) / bitsPerSecond;
+    if (doneAt - now <= maxQueueMs) this.#busyUntil.set(way, doneAt);
+    return doneAt - now;
+  }
+
+  #carry(passing: Recorded, delayMs: number, chance: Random): void {
     const { reorder, lateness, latencyMs } = this.faults;
-    let delay = latencyMs * (0.5 + this.#random.unit());
-    if (this.#random.chance(reorder)) delay += this.#random.unit() * 30 * latencyMs;
-    if (this.#random.chance(lateness)) delay += this.#random.unit() * 600_000;
+    let delay = delayMs;
+    if (chance.chance(reorder)) delay += chance.unit() * 30 * latencyMs;
+    if (chance.chance(lateness)) delay += chance.unit() * 600_000;
     this.#clock.after(delay, () => this.#hand(passing));
   }
 
@@ -117,7 +190,16 @@ export class Network {
     this.recorded.splice(0, this.recorded.length, ...arrived);
   }
 
+  /** Of a station, for its share of chance. */
+  #number(peer: PeerId): number {
+    return this.#numbers.get(peer) ?? -1;
+  }
+
   #isUp(peer: PeerId): boolean {
     return this.#stations.get(peer)?.up === true;
   }
+}
+
+export function wayOf(from: PeerId, to: PeerId): string {
+  return `${from} ${to}`;
 }

@@ -4,12 +4,15 @@ export class Random {
   #b: number;
   #c: number;
   #counter = 1;
+  /** Of {@link Random.at}. */
+  readonly #base: number;
 
   constructor(seed: number) {
     this.#a = seed | 0;
     this.#b = (seed / 0x1_0000_0000) | 0;
     this.#c = 0x9e3779b9 | 0;
-    for (let i = 0; i < 15; i++) this.u32();
+    this.#base = (this.#a ^ Math.imul(this.#b, 0x85ebca6b)) | 0;
+    for (let i = 0; i < 12; i++) this.u32();
   }
 
   u32(): number {
@@ -43,6 +46,21 @@ export class Random {
     const bytes = new Uint8Array(length);
     for (let i = 0; i < length; i++) bytes[i] = this.u32();
     return bytes;
+  }
+
+  /**
+   * Chance that follows from these numbers alone, such as who, when and how much: what happens elsewhere shifts nothing. So a run
+   * from which something is left out goes on as it did, where that has no part in it.
+   */
+  at(...numbers: readonly number[]): Random {
+    let a = this.#base;
+    let b = 0x85a308d3 | 0;
+    for (const number of numbers) {
+      a = Math.imul(a ^ (number | 0), 0x9e3779b1);
+      b = Math.imul(b ^ (((number % 1) * 0x1_0000_0000) | 0) ^ (a >>> 15), 0xc2b2ae35);
+      a ^= b >>> 13;
+    }
+    return new Random((a >>> 0) * 0x10_0000 + (b >>> 12));
   }
 
   /** A sequence of its own, so that drawing more in one place shifts nothing in another. */

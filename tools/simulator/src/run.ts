@@ -3,10 +3,10 @@
  * specification promises. Everything that happens follows from the seed.
  */
 
-import type { PeerId } from "@egtp/wire";
 import { EventStorm } from "./clock.ts";
 import { NonceReuse } from "./crypto.ts";
-import { noFaults } from "./network.ts";
+import { falsify } from "./falsify.ts";
+import { ladder, noFaults, wayOf } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { CrashKind, SimPeer } from "./sim-peer.ts";
 import { type Violation, World, type WorldOptions } from "./world.ts";
@@ -29,6 +29,8 @@ export interface Report {
   readonly envelopes: number;
   readonly crashes: number;
   readonly handshakes: number;
+  /** How many there were; see {@link Script}. */
+  readonly acts: number;
   readonly log: readonly string[];
 }
 
@@ -54,6 +56,7 @@ export function run(seed: number, profile: Profile, options: WorldOptions): Repo
     messages: world.ledger.entries.length,
     envelopes: world.network.sent,
     crashes: world.crashes,
+    acts: world.script.count,
     handshakes: world.peers.reduce((sum, peer) => sum + (peer.endpoint?.mesgen.handshakes ?? 0), 0),
     log: world.lines,
   };
@@ -65,99 +68,157 @@ function clockOffset(random: Random): number {
 }
 
 function chaos(world: World): void {
-  const { random, clock, network } = world;
+  const { random, clock, network, script } = world;
   const count = random.chance(0.7) ? 2 : 3;
   const old = random.chance(0.5);
   for (let i = 0; i < count; i++) {
     world.addPeer(clockOffset(random), old ? 90 * hourMs : random.unit() * 30 * hourMs, random.chance(0.3));
   }
-  const severity = random.unit();
-  network.faults = {
-    loss: severity * 0.4 * random.unit(),
-    repeat: 0.2 * random.unit(),
-    reorder: 0.4 * random.unit(),
-    lateness: 0.1 * random.unit(),
-    latencyMs: 10 + random.unit() * 200,
-  };
-  const kinds: CrashKind[] = random.pick<CrashKind[]>([
-    ["lost"],
-    ["kept"],
-    ["kept", "stopped"],
-    ["lost", "kept", "stopped"],
-    ["lost", "kept", "stopped", "rolled back"],
-  ]);
   const until = 10 * secondMs + random.unit() * 200 * secondMs;
-  const pace = 100 + random.unit() * 4 * secondMs;
-  world.every(pace, until, () => {
-    const from = random.pick(world.peers);
-    const to = world.other(from);
-    const burst = random.chance(0.05) ? 30 : 1 + random.below(3);
-    for (let i = 0; i < burst; i++) {
-      const size = random.chance(0.03) ? 20_000 + random.below(60_000) : 4 + random.below(300);
-      from.send(to.id, size, random.chance(0.3), messageLifeMs);
-    }
-  });
-  world.every(5 * secondMs + random.unit() * 40 * secondMs, until, () => {
-    world.crash(random.pick(world.peers), random.pick(kinds));
-  });
+  script.act((chance) => setFaults(world, chance));
+  traffic(world, until);
+  crashes(world, until);
+  if (random.chance(0.4)) partitions(world, until);
+  if (random.chance(0.4)) {
+    script.every(20 * secondMs, until, (chance) => {
+      const peer = chance.pick(world.peers);
+      const byMs = (chance.unit() - 0.5) * 2 * hourMs;
+      world.log(() => `the clock of ${peer.name} jumps by ${(byMs / 60_000).toFixed(0)} minutes`);
+      peer.setClock(byMs);
+    });
+  }
+  if (random.chance(0.6)) script.every(500, until, (chance) => attack(world, chance));
   world.every(3 * secondMs, until, () => {
     for (const peer of world.peers) peer.save();
   });
   world.every(2 * secondMs, until, () => {
     for (const peer of world.peers) network.collect(peer.id);
   });
-  if (random.chance(0.4)) {
-    world.every(20 * secondMs, until, () => random.pick(world.peers).setClock((random.unit() - 0.5) * 2 * hourMs));
-  }
-  if (random.chance(0.3)) {
-    world.every(15 * secondMs, until, () => {
-      const from = random.pick(world.peers);
-      const direction = `${from.id} ${world.other(from).id}`;
-      network.cut.add(direction);
-      clock.after(random.unit() * 20 * secondMs, () => network.cut.delete(direction));
-    });
-  }
-  if (random.chance(0.6)) world.every(500, until, () => attack(world));
+  world.every(10 * secondMs, until, () => checkBounds(world));
   clock.runUntil(until);
   settleDown(world);
   converge(world);
 }
 
-/** Replays, mutates, misaddresses or reflects something that passed. */
-export function attack(world: World): void {
-  const { random, network } = world;
-  if (network.recorded.length === 0) return;
-  const { from, to, envelope, sentAt } = random.pick(network.recorded);
-  const bytes = envelope.slice();
-  let target: PeerId = to;
-  switch (random.below(6)) {
-    case 0:
-      target = random.pick(world.peers).id;
-      break;
-    case 1:
-      bytes[random.below(bytes.length)] = random.u32();
-      break;
-    case 2: {
-      // Under another name.
-      const name = random.pick(world.peers).identity.keys.publicKey;
-      bytes.set(name, 2);
-      break;
+function setFaults(world: World, chance: Random): void {
+  const { network, peers } = world;
+  const severity = chance.unit();
+  network.faults = {
+    loss: severity * 0.4 * chance.unit(),
+    repeat: 0.2 * chance.unit(),
+    reorder: 0.4 * chance.unit(),
+    lateness: 0.1 * chance.unit(),
+    latencyMs: 10 + chance.unit() * 200,
+    bitsPerSecond: Infinity,
+  };
+  const kind = chance.pick(["even", "all on one rung", "each on its own"]);
+  if (kind === "even") return;
+  const rung = chance.pick(ladder);
+  for (const from of peers) {
+    for (const to of peers) {
+      const line = kind === "each on its own" ? chance.pick(ladder) : rung;
+      world.log(() => `${from.name} to ${to.name}: ${line.bitsPerSecond / 1_000} kbit, ${line.latencyMs} ms`);
+      network.lines.set(wayOf(from.id, to.id), line);
     }
-    case 3:
-      target = from;
-      break;
-    default:
   }
-  world.log(() => `the attacker puts ${bytes.length} bytes before ${world.peers.find((p) => p.id === target)?.name}`);
-  const peer = world.peers.find(({ id }) => id === target);
-  peer?.arrive({ from, to: target, envelope: bytes, sentAt }, true);
 }
+
+function traffic(world: World, until: number): void {
+  const { random, script } = world;
+  const pace = (random.chance(0.1) ? 100 : 500) + random.unit() * 4 * secondMs;
+  script.every(pace, until, (chance) => {
+    const from = chance.pick(world.peers);
+    const to = world.other(from, chance);
+    const burst = chance.chance(0.05) ? 30 : 1 + chance.below(3);
+    const isHurried = chance.chance(0.15);
+    for (let i = 0; i < burst; i++) {
+      const size = chance.chance(0.03) ? 20_000 + chance.below(60_000) : 4 + chance.below(300);
+      const lifeMs = isHurried ? 500 + chance.unit() * 30 * secondMs : messageLifeMs;
+      const entry = from.send(to.id, size, chance.chance(0.3), lifeMs);
+      if (isHurried && entry !== undefined) world.hurried.add(entry);
+    }
+  });
+}
+
+function crashes(world: World, until: number): void {
+  const { random, clock, network, script } = world;
+  const kinds = random.pick<CrashKind[]>([
+    ["lost"],
+    ["kept"],
+    ["kept", "stopped"],
+    ["lost", "kept", "stopped"],
+    ["lost", "kept", "stopped", "rolled back"],
+    ["kept", "torn", "flipped"],
+  ]);
+  const downMs = (chance: Random): number => 50 + chance.unit() * 5 * secondMs;
+  script.every(5 * secondMs + random.unit() * 40 * secondMs, until, (chance) => {
+    world.crash(chance.pick(world.peers), chance.pick(kinds), downMs(chance));
+  });
+  if (random.chance(0.3)) {
+    // Both come back at once, and write to each other: their offers cross.
+    script.every(30 * secondMs, until, (chance) => {
+      const a = chance.pick(world.peers);
+      const b = world.other(a, chance);
+      const awayMs = downMs(chance);
+      for (const peer of [a, b]) world.crash(peer, chance.pick(kinds), awayMs);
+      clock.after(awayMs + 1, () => {
+        a.send(b.id, 20, false, messageLifeMs);
+        b.send(a.id, 20, false, messageLifeMs);
+      });
+    });
+  }
+  if (random.chance(0.3)) {
+    script.every(20 * secondMs, until, (chance) => {
+      const peer = chance.pick(world.peers);
+      world.log(() => `${peer.name} has another mailbox`);
+      network.moveMailbox(peer.id);
+    });
+  }
+}
+
+/** One direction, both, or all ways of one peer. */
+function partitions(world: World, until: number): void {
+  const { clock, network, script, log } = world;
+  script.every(15 * secondMs, until, (chance) => {
+    const a = chance.pick(world.peers);
+    const kind = chance.pick(["one way", "both ways", "alone"]);
+    const others = kind === "alone" ? world.peers.filter((peer) => peer !== a) : [world.other(a, chance)];
+    const forMs = chance.unit() * 20 * secondMs;
+    log(
+      () =>
+        `${a.name} and ${others.map(({ name }) => name).join(", ")} are cut off, ${kind}, for ${forMs.toFixed(0)} ms`,
+    );
+    for (const b of others) {
+      const ends = [network.cut(a.id, b.id)];
+      if (kind !== "one way") ends.push(network.cut(b.id, a.id));
+      clock.after(forMs, () => {
+        for (const end of ends) end();
+      });
+    }
+  });
+}
+
+/** Replays, mutates, misaddresses or reflects something that passed. */
+export function attack(world: World, chance: Random = world.random): void {
+  const { network, peers } = world;
+  if (network.recorded.length === 0) return;
+  const passing = chance.pick(network.recorded);
+  const others = [chance.pick(network.recorded).envelope];
+  const names = peers.map(({ identity }) => identity.keys.publicKey);
+  const envelope = falsify(chance, passing.envelope, others, names);
+  const target = chance.pick([passing.to, passing.to, passing.to, passing.from, chance.pick(peers).id]);
+  const peer = peers.find(({ id }) => id === target);
+  world.log(() => `the attacker puts ${envelope.length} bytes before ${peer?.name}`);
+  peer?.arrive({ ...passing, to: target, envelope }, true);
+}
+
+/** How a message may end whose time was short. */
+const ends = ["expired", "unreachable"];
 
 /** No more faults: every message must end, and then nothing may stir. */
 export function settleDown(world: World): void {
   const { clock, network } = world;
-  network.faults = noFaults;
-  network.cut.clear();
+  network.heal();
   const start = clock.now;
   world.every(2 * secondMs, start + 0.5 * hourMs, () => {
     for (const peer of world.peers) network.collect(peer.id);
@@ -165,6 +226,7 @@ export function settleDown(world: World): void {
   clock.runUntil(start + 0.5 * hourMs);
   for (const entry of world.ledger.entries) {
     if (entry.orphaned || entry.outcome === "delivered") continue;
+    if (world.hurried.has(entry) && entry.outcome !== undefined && ends.includes(entry.outcome)) continue;
     const state = entry.handovers.length > 0 ? "was handed over, but its sender never heard of it" : "never arrived";
     world.violate("P1", `message ${entry.serial} ended as ${entry.outcome ?? "nothing"}: it ${state}`);
   }
@@ -176,6 +238,7 @@ export function settleDown(world: World): void {
 /** P8: two exchanges later every pair prefers the same session. */
 export function converge(world: World): void {
   const { clock } = world;
+  const start = clock.now;
   for (let exchange = 0; exchange < 2; exchange++) {
     for (const from of world.peers) {
       for (const to of world.peers) {
@@ -192,7 +255,7 @@ export function converge(world: World): void {
       if (ours !== theirs) world.violate("P8", `${a.name} prefers ${ours}, ${b.name} prefers ${theirs}`);
     }
   }
-  if (world.ledger.entries.some((entry) => !entry.orphaned && entry.outcome !== "delivered")) {
+  if (world.ledger.entries.some((entry) => entry.sentAt >= start && entry.outcome !== "delivered")) {
     world.violate("P1", "an exchange on a quiet network did not end");
   }
   checkBounds(world);
@@ -216,7 +279,7 @@ function checkBounds(world: World): void {
 }
 
 function loss(world: World): void {
-  const { random, clock, network } = world;
+  const { random, clock, network, script } = world;
   const latencyMs = 100;
   const old = random.chance(0.5);
   const [a, b] = [0, 1].map(() => world.addPeer(clockOffset(random), old ? 90 * hourMs : 0, false)) as [
@@ -233,7 +296,7 @@ function loss(world: World): void {
   b.send(a.id, 20, true, hourMs);
   clock.runUntil(clock.now + 60 * secondMs);
   const [survivor, forgetter] = random.chance(0.5) ? [a, b] : [b, a];
-  forgetter.crash("lost", secondMs);
+  script.act(() => world.crash(forgetter, "lost", secondMs));
   clock.runUntil(clock.now + 10 * secondMs);
   const handshakes = [a, b].map((peer) => peer.endpoint.mesgen.handshakes);
   const before = network.sent;
@@ -266,15 +329,18 @@ function loss(world: World): void {
 }
 
 function strangers(world: World): void {
-  const { random, clock } = world;
+  const { random, clock, script } = world;
   for (let i = 0; i < 3; i++) world.addPeer(clockOffset(random), random.chance(0.5) ? 90 * hourMs : 0, false);
   const until = clock.now + 60 * secondMs;
-  world.every(2 * secondMs, until, () => {
-    const from = random.pick(world.peers);
-    from.send(world.other(from).id, 20, random.chance(0.5), hourMs);
+  script.every(2 * secondMs, until, (chance) => {
+    const from = chance.pick(world.peers);
+    from.send(world.other(from, chance).id, 20, chance.chance(0.5), hourMs);
   });
-  if (random.chance(0.7)) clock.after(20 * secondMs, () => world.crash(random.pick(world.peers), "lost"));
-  if (random.chance(0.5)) clock.after(35 * secondMs, () => world.crash(random.pick(world.peers), "kept"));
+  const crash = (kind: CrashKind): void => {
+    script.act((chance) => world.crash(chance.pick(world.peers), kind, 50 + chance.unit() * 5 * secondMs));
+  };
+  if (random.chance(0.7)) clock.after(20 * secondMs, () => crash("lost"));
+  if (random.chance(0.5)) clock.after(35 * secondMs, () => crash("kept"));
   clock.runUntil(until);
   settleDown(world);
   converge(world);
@@ -294,7 +360,7 @@ function strangers(world: World): void {
   const handed = world.ledger.entries.reduce((sum, entry) => sum + entry.handovers.length, 0);
   world.network.forgetLost();
   for (let i = 0; i < 20; i++) {
-    attack(world);
+    script.act((chance) => attack(world, chance));
     clock.runUntil(clock.now + secondMs + random.unit() * 30 * secondMs);
   }
   clock.runUntil(clock.now + hourMs);

@@ -20,8 +20,11 @@ export interface Cores {
   readonly Delivery: new (options: DeliveryOptions) => Delivery;
 }
 
-/** `stopped`: not a crash but an orderly end, as a node stops. */
-export type CrashKind = "kept" | "lost" | "rolled back" | "stopped";
+/**
+ * What becomes of a store when its process ends. `stopped`: not a crash but an orderly end, as a node stops. `torn`: the last write
+ * is there in part. `flipped`: bits of what was written are others.
+ */
+export type CrashKind = "kept" | "lost" | "rolled back" | "stopped" | "torn" | "flipped";
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -51,6 +54,7 @@ export class SimPeer implements Station {
   endpoint!: Endpoint;
 
   readonly #world: Surroundings;
+  readonly #random: Random;
   #offsetMs: number;
   /** What the machine's clock shows beside true time; a process takes it over when it starts, or when it is ahead. */
   #machineOffsetMs: number;
@@ -66,6 +70,7 @@ export class SimPeer implements Station {
 
   constructor(world: Surroundings, name: string, identity: Identity, offsetMs: number) {
     this.#world = world;
+    this.#random = world.random.fork();
     this.name = name;
     this.identity = identity;
     this.#offsetMs = offsetMs;
@@ -79,6 +84,11 @@ export class SimPeer implements Station {
   /** As a running node tells the time: it never goes back, and forward with the machine's clock. */
   now(): Millis {
     return Math.floor(epochMs + this.#world.clock.now + this.#offsetMs);
+  }
+
+  /** Chance of this peer, here and now. */
+  #chance(of = 0): Random {
+    return this.#random.at(this.#world.clock.now, of);
   }
 
   // ---- Life
@@ -116,11 +126,12 @@ export class SimPeer implements Station {
     } else if (kind === "lost") {
       this.disk.erase();
       this.storeLife += 1;
-    } else if (kind === "rolled back" && this.disk.rollBack((count) => this.#world.random.below(count))) {
+    } else if (kind === "rolled back" && this.disk.rollBack((count) => this.#chance().below(count))) {
       this.rollbacks += 1;
       // What lies between a snapshot and its silent restoration is excepted.
       this.#opened.clear();
-    }
+    } else if (kind === "torn") this.disk.tear(this.#chance());
+    else if (kind === "flipped") this.disk.flip(this.#chance());
     this.#world.clock.after(downMs, () => this.start());
   }
 
@@ -134,7 +145,7 @@ export class SimPeer implements Station {
   save(): void {
     if (!this.up) return;
     void this.endpoint.maps.commit();
-    if (this.#world.random.chance(0.3)) this.disk.snapshot();
+    if (this.#chance().chance(0.3)) this.disk.snapshot();
   }
 
   // ---- Traffic
@@ -142,7 +153,7 @@ export class SimPeer implements Station {
   send(to: PeerId, size: number, isRequest: boolean, deadlineMs: number): Entry | undefined {
     if (!this.up) return undefined;
     const { ledger, clock } = this.#world;
-    const entry = ledger.enter(this.id, to, clock.now, size, isRequest, this.#world.random.chance(0.1));
+    const entry = ledger.enter(this.id, to, clock.now, size, isRequest, this.#chance(size).chance(0.1));
     const now = this.now();
     const outgoing = this.endpoint.delivery.enqueue(
       to,
@@ -257,7 +268,7 @@ export class SimPeer implements Station {
   }
 
   #deliver(incoming: Incoming): "handled" | "pending" {
-    const { ledger, clock, random, violate } = this.#world;
+    const { ledger, clock, violate } = this.#world;
     const entry = ledger.find(incoming.body);
     if (entry === undefined || entry.to !== this.id || entry.from !== incoming.peer) {
       violate("P4", `${this.name} was handed something that ${incoming.peer} did not send it`);
@@ -276,13 +287,14 @@ export class SimPeer implements Station {
     const before = entry.handovers.at(-1);
     if (before !== undefined) this.#judgeRepeat(entry, before, handover);
     entry.handovers.push(handover);
-    if (random.chance(0.9)) {
+    const chance = this.#chance(incoming.body.length);
+    if (chance.chance(0.9)) {
       if (entry.isRequest) this.endpoint.delivery.reply(incoming, entry.body, this.now());
       return "handled";
     }
     // A handler that takes its time.
     const { life } = this;
-    clock.after(random.unit() * 3_000, () => {
+    clock.after(chance.unit() * 3_000, () => {
       if (!this.up || this.life !== life) return;
       if (entry.isRequest) this.endpoint.delivery.reply(incoming, entry.body, this.now());
       else this.endpoint.delivery.handled(incoming, this.now());

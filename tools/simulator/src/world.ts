@@ -3,9 +3,10 @@
 import { defaultCryptoProvider, identityFromSeed } from "@egtp/mesgen";
 import { Clock } from "./clock.ts";
 import { NonceWatch, simulatedCrypto, watched } from "./crypto.ts";
-import { Ledger } from "./ledger.ts";
+import { type Entry, Ledger } from "./ledger.ts";
 import { Network } from "./network.ts";
 import { Random } from "./random.ts";
+import { Script } from "./script.ts";
 import { type Cores, type CrashKind, SimPeer, type Surroundings } from "./sim-peer.ts";
 
 export interface Violation {
@@ -19,13 +20,21 @@ export interface WorldOptions {
   /** Use the real cryptography instead of the simulator's. */
   readonly realCrypto?: boolean;
   readonly trace?: boolean;
+  /** The numbers of the acts that take place; default: all. */
+  readonly acts?: ReadonlySet<number> | undefined;
 }
+
+/** Stands before what the script does, in a trace. */
+export const actMark = "*";
 
 export class World implements Surroundings {
   readonly clock = new Clock();
   readonly ledger = new Ledger();
+  /** Messages that may end otherwise than delivered: their senders wait for seconds. */
+  readonly hurried = new Set<Entry>();
   readonly random: Random;
   readonly network: Network;
+  readonly script: Script;
   readonly peers: SimPeer[] = [];
   readonly violations: Violation[] = [];
   readonly lines: string[] = [];
@@ -43,6 +52,7 @@ export class World implements Surroundings {
     this.crypto =
       options.realCrypto === true ? watched(defaultCryptoProvider, watch, random) : simulatedCrypto(random, watch);
     this.network = new Network(this.clock, this.random.fork());
+    this.script = new Script(this.clock, this.random.fork(), options.acts);
   }
 
   violate = (property: string, detail: string): void => {
@@ -53,7 +63,9 @@ export class World implements Surroundings {
   };
 
   log = (line: () => string): void => {
-    if (this.#trace) this.lines.push(`${this.clock.now.toFixed(2).padStart(12)}  ${line()}`);
+    if (!this.#trace) return;
+    const mark = this.script.isActing ? actMark : " ";
+    this.lines.push(`${this.clock.now.toFixed(2).padStart(12)} ${mark} ${line()}`);
   };
 
   addPeer(offsetMs: number, bornAgoMs: number, withMailbox: boolean): SimPeer {
@@ -66,22 +78,23 @@ export class World implements Surroundings {
     return peer;
   }
 
-  other(than: SimPeer): SimPeer {
-    return this.random.pick(this.peers.filter((peer) => peer !== than));
+  other(than: SimPeer, random: Random = this.random): SimPeer {
+    return random.pick(this.peers.filter((peer) => peer !== than));
   }
 
-  /** Repeats something at random distances until an instant. */
+  /** Repeats what no fault is, until an instant. */
   every(meanMs: number, until: number, what: () => void): void {
+    const pace = this.random.fork();
     const again = (): void => {
       if (this.clock.now >= until) return;
       what();
-      this.clock.after(meanMs * (0.5 + this.random.unit()), again);
+      this.clock.after(meanMs * (0.5 + pace.unit()), again);
     };
-    this.clock.after(meanMs * this.random.unit(), again);
+    this.clock.after(meanMs * pace.unit(), again);
   }
 
-  crash(peer: SimPeer, kind: CrashKind): void {
+  crash(peer: SimPeer, kind: CrashKind, downMs: number): void {
     this.crashes += 1;
-    peer.crash(kind, 50 + this.random.unit() * 5 * 1_000);
+    peer.crash(kind, downMs);
   }
 }

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { loadStackVariant, runStack, stackVariants } from "../src/index.ts";
 
 /** Those that show soon; all of them are in stack-variants.slow.test.ts. */
-const soonSeeds = 40;
+const soonSeeds = 12;
 
 it.each(stackVariants.filter(({ withinSeeds }) => withinSeeds <= soonSeeds))(
   "$name is caught within $withinSeeds seeds",

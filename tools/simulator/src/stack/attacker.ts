@@ -5,7 +5,9 @@
 
 import { createIdentity } from "@egtp/mesgen";
 import type { EgtpNode, Link, Transport } from "@egtp/node";
-import { defineMessage, maxEnvelopeBytes, type PeerId, peerIdToBytes } from "@egtp/wire";
+import { defineMessage, type PeerId, peerIdToBytes } from "@egtp/wire";
+import { falsify } from "../falsify.ts";
+import type { Random } from "../random.ts";
 import { label } from "./envelope-watch.ts";
 import { Process } from "./process.ts";
 import type { StackWorld } from "./stack-world.ts";
@@ -44,39 +46,20 @@ export class Attacker {
     this.#node = node;
   }
 
-  attack(): void {
-    const { random, recorded, relays } = this.#world;
+  attack(chance: Random): void {
+    const { recorded, relays, stations } = this.#world;
     if (recorded.length === 0) return;
     this.attacks += 1;
-    const bytes = this.#falsify(random.pick(recorded).envelope);
-    if (relays.length > 0 && random.chance(0.5)) void this.#passAlong(random.pick(relays), bytes);
-    else void this.#knock(bytes);
-  }
-
-  /** A replay, or something that is nearly one. */
-  #falsify(envelope: Uint8Array): Uint8Array {
-    const { random, stations } = this.#world;
-    const bytes = envelope.slice();
-    switch (random.below(6)) {
-      case 0:
-        bytes[random.below(bytes.length)] = random.u32();
-        return bytes;
-      case 1:
-        // Under another name.
-        if (bytes.length >= 2 + 32) bytes.set(peerIdToBytes(random.pick(stations).id), 2);
-        return bytes;
-      case 2:
-        return bytes.slice(0, 1 + random.below(bytes.length));
-      case 3:
-        return random.bytes(1 + random.below(random.chance(0.1) ? maxEnvelopeBytes : 500));
-      default:
-        return bytes;
-    }
+    const others = [chance.pick(recorded).envelope];
+    const names = stations.map(({ id }) => peerIdToBytes(id));
+    const bytes = falsify(chance, chance.pick(recorded).envelope, others, names);
+    if (relays.length > 0 && chance.chance(0.5)) void this.#passAlong(chance, chance.pick(relays), bytes);
+    else void this.#knock(chance, bytes);
   }
 
   /** Over a link of its own to somebody who listens. */
-  async #knock(bytes: Uint8Array): Promise<void> {
-    const { random, stations, log } = this.#world;
+  async #knock(random: Random, bytes: Uint8Array): Promise<void> {
+    const { stations, log } = this.#world;
     const target = random.pick(stations.filter(({ listens }) => listens));
     log(() => `the attacker puts ${label(bytes)} before ${target.name}`);
     let link: Link;
@@ -91,8 +74,8 @@ export class Attacker {
   }
 
   /** Through a relay, as anybody may. Sometimes it says that mail arrived which is not its own. */
-  async #passAlong(relay: Station, bytes: Uint8Array): Promise<void> {
-    const { random, peers, log } = this.#world;
+  async #passAlong(random: Random, relay: Station, bytes: Uint8Array): Promise<void> {
+    const { peers, log } = this.#world;
     const node = this.#node;
     if (node === undefined) return;
     try {

@@ -106,7 +106,7 @@ async function converge(world: StackWorld): Promise<void> {
     for (const from of peers) {
       for (const to of peers) {
         if (from === to) continue;
-        from.send(to.id, 10, true, "long");
+        from.send(to, 10, true, "long");
         await world.pass(10 * secondMs);
       }
     }
@@ -122,8 +122,8 @@ async function converge(world: StackWorld): Promise<void> {
 
 /** What a relay said to keep was handed to its owner, and the owner took it in. */
 function checkKeptMail({ watch, relays, peers, violate }: StackWorld): void {
-  // Who discovers relays and loses its record with the metatrackers cannot know where it was registered.
-  if (peers.some(({ discovers }) => discovers)) return;
+  // Who discovers relays, or is told of others, and loses its record with the metatrackers cannot know where it was registered.
+  if (peers.some(({ mayMove }) => mayMove)) return;
   for (const { fate, fateAt, relay, to, from, handed, taken, sentAt } of watch.posted.values()) {
     if (fate !== "stored" || (handed > 0 && taken > 0)) continue;
     const keeper = relays.find(({ id }) => id === relay);

@@ -2,6 +2,7 @@
 
 import type { EgtpNode, NodeOptions } from "@egtp/node";
 import { defineMessage, type PeerId, peerIdFromTrustedBytes } from "@egtp/wire";
+import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import type { Process } from "./process.ts";
 import type { StackWorld } from "./stack-world.ts";
@@ -19,14 +20,14 @@ export class StackMetatracker extends Station {
   protected nodeOptions(_process: Process): Partial<NodeOptions> {
     const lookup = this.world.lookupFor(this);
     if (this.isLiar) return { services: ["metatracker"], lookup };
-    const { stack, random } = this.world;
-    const choices = random.fork();
+    const { stack } = this.world;
+    const choices = this.chance();
     const store = new stack.MemoryDirectoryStore({}, (limit) => choices.below(limit));
     return { services: ["metatracker"], lookup, parts: [stack.metatrackerServer({ store })] };
   }
 
   protected prepare(node: EgtpNode, _process: Process): void {
-    if (this.isLiar) lie(node, this.world);
+    if (this.isLiar) lie(node, this.chance());
   }
 
   protected died(_kind: CrashKind): void {}
@@ -38,7 +39,7 @@ const lookUp = defineMessage("metatracker/look-up");
 const list = defineMessage("metatracker/list");
 
 /** Says that it keeps what it throws away, and gives the oldest record it knows, another's, a forged one, or none. */
-function lie(node: EgtpNode, { random }: StackWorld): void {
+function lie(node: EgtpNode, random: Random): void {
   const oldest = new Map<PeerId, Uint8Array>();
   const falsified = (): Uint8Array => {
     const records = [...oldest.values()];

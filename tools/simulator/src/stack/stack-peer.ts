@@ -6,6 +6,7 @@ import type { EgtpNode, NodeEvent, NodeOptions, NodePart, RejectReason } from "@
 import type { RelayClient } from "@egtp/relay";
 import { defineMessage, type PeerId } from "@egtp/wire";
 import type { Entry } from "../ledger.ts";
+import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import type { Process } from "./process.ts";
 import type { StackWorld } from "./stack-world.ts";
@@ -49,11 +50,14 @@ export class StackPeer extends Station {
   /** What it was handed, in the order of it. */
   readonly handed: Entry[] = [];
   readonly #options: PeerOptions;
+  #relays: readonly PeerId[] | undefined;
   client: RelayClient | undefined;
 
   constructor(world: StackWorld, options: StationOptions, peerOptions: PeerOptions) {
     super(world, options);
     this.#options = peerOptions;
+    this.#relays = peerOptions.relays;
+    this.mayMove = peerOptions.relays === undefined;
   }
 
   keeps(entry: Entry): boolean {
@@ -65,9 +69,18 @@ export class StackPeer extends Station {
     return [...this.#kept].find(({ handovers }) => handovers.length === 0);
   }
 
-  /** It is not told of relays. */
-  get discovers(): boolean {
-    return this.#options.relays === undefined;
+  /** It is not told of relays, or of others than at first: it may not know where it was registered. */
+  mayMove: boolean;
+
+  /** From its next start on it is told of other relays. */
+  switchRelays(random: Random): void {
+    const { relays, log } = this.world;
+    if (this.#relays === undefined) return;
+    const others = relays.filter(() => random.chance(0.5));
+    if (others.length === 0) others.push(random.pick(relays));
+    log(() => `${this.name} is to use ${others.map(({ name }) => name).join(", ")}`);
+    this.mayMove = true;
+    this.#relays = others.map(({ id }) => id);
   }
 
   /** The session that it sends on to a peer. */
@@ -77,7 +90,8 @@ export class StackPeer extends Station {
 
   protected nodeOptions(_process: Process): Partial<NodeOptions> {
     const { stack, watch } = this.world;
-    const { relays, sealedSender, keepsOutbox } = this.#options;
+    const { sealedSender, keepsOutbox } = this.#options;
+    const relays = this.#relays;
     const client = stack.relayClient(relays === undefined ? {} : { relays });
     this.client = client;
     const part: NodePart = {
@@ -94,11 +108,12 @@ export class StackPeer extends Station {
         if (!process.isAlive) return undefined;
         const entry = this.#takeIn(from, body, messageId, isRequest);
         const reply = entry?.body;
-        const { random, clock } = this.world;
-        if (entry === undefined || random.chance(0.9)) return isRequest ? reply : undefined;
+        const { clock } = this.world;
+        const chance = this.chance(body.length);
+        if (entry === undefined || chance.chance(0.9)) return isRequest ? reply : undefined;
         // A handler that takes its time.
         return new Promise<Uint8Array | undefined>((resolve) => {
-          clock.after(random.unit() * 3_000, () => resolve(isRequest ? reply : undefined));
+          clock.after(chance.unit() * 3_000, () => resolve(isRequest ? reply : undefined));
         });
       });
     }
@@ -124,7 +139,7 @@ export class StackPeer extends Station {
 
   // ---- Sending
 
-  send(to: PeerId, size: number, isRequest: boolean, patience: Patience): Entry | undefined {
+  send({ id: to }: StackPeer, size: number, isRequest: boolean, patience: Patience): Entry | undefined {
     if (!this.isUp) return undefined;
     const { world, node, name } = this;
     const entry = world.ledger.enter(this.id, to, world.clock.now, size, isRequest, false);

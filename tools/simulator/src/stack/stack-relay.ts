@@ -53,7 +53,7 @@ export class StackRelay extends Station {
     this.crash(sessions, downMs, silently);
     this.world.log(() => `${this.name}: its mailboxes are ${kind}`);
     if (kind === "lost") this.mailDisk.erase();
-    if (kind === "lost" || (kind === "damaged" && this.mailDisk.flip(this.world.random))) {
+    if (kind === "lost" || (kind === "damaged" && this.mailDisk.flip(this.chance()))) {
       this.mailLostAt = this.world.clock.now;
     }
   }

@@ -5,6 +5,7 @@
 
 import { EventStorm } from "../clock.ts";
 import { NonceReuse } from "../crypto.ts";
+import { ladder } from "../network.ts";
 import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import type { Violation } from "../world.ts";
@@ -14,7 +15,7 @@ import { StackMetatracker } from "./stack-metatracker.ts";
 import { type Patience, StackPeer } from "./stack-peer.ts";
 import { type MailCrashKind, StackRelay } from "./stack-relay.ts";
 import { StackWorld, type StackWorldOptions } from "./stack-world.ts";
-import type { Station, StationOptions } from "./station.ts";
+import type { StationOptions } from "./station.ts";
 
 export type StackProfile =
   /** Everything at once. */
@@ -32,6 +33,8 @@ export interface StackReport {
   readonly envelopes: number;
   readonly crashes: number;
   readonly posts: number;
+  /** How many there were; see {@link Script}. */
+  readonly acts: number;
   readonly log: readonly string[];
 }
 
@@ -56,6 +59,7 @@ export async function runStack(seed: number, profile: StackProfile, options: Sta
     envelopes: world.hopCount,
     crashes: world.stations.reduce((sum, { crashes }) => sum + crashes, 0),
     posts: world.watch.posts,
+    acts: world.script.count,
     log: world.lines,
   };
 }
@@ -128,7 +132,7 @@ async function begin(world: StackWorld): Promise<void> {
 // ---- Everything at once
 
 async function storm(world: StackWorld): Promise<void> {
-  const { random, clock } = world;
+  const { random, clock, script } = world;
   const areQuotasSmall = random.chance(0.2);
   const behind = random.pick(["all", "all", "all", "one", "none", "some"]);
   const relays = behind === "none" && random.chance(0.3) ? 0 : 1 + random.below(3);
@@ -144,32 +148,42 @@ async function storm(world: StackWorld): Promise<void> {
     sealedSender: random.chance(0.2),
     keepsOutbox: random.chance(0.4),
   });
-  world.weather = { latencyMs: 2 + random.unit() * 150, loss: random.chance(0.6) ? 0 : 0.05 * random.unit() };
+  script.act((chance) => {
+    world.weather = {
+      latencyMs: 2 + chance.unit() * 150,
+      loss: chance.chance(0.6) ? 0 : 0.05 * chance.unit(),
+      line: chance.chance(0.3) ? chance.pick(ladder) : undefined,
+    };
+  });
   await begin(world);
 
   const until = clock.now + 10 * secondMs + random.unit() * (random.chance(0.1) ? 400 : 70) * secondMs;
-  const pace = 100 + random.unit() * 3 * secondMs;
-  world.every(pace, until, () => {
-    const from = random.pick(world.peers);
-    const burst = random.chance(0.05) ? 30 : 1 + random.below(3);
+  script.every(100 + random.unit() * 3 * secondMs, until, (chance) => {
+    const from = chance.pick(world.peers);
+    const to = world.other(from, chance);
+    const burst = chance.chance(0.05) ? 30 : 1 + chance.below(3);
     for (let i = 0; i < burst; i++) {
       // A message in parts needs room for all of them in a mailbox.
-      const isLarge = !areQuotasSmall && random.chance(0.03);
-      const size = isLarge ? 20_000 + random.below(100_000) : 4 + random.below(300);
-      const patience = random.pick<Patience>(["usual", "long", "long", "short"]);
-      from.send(world.other(from).id, size, random.chance(0.3), patience);
+      const isLarge = !areQuotasSmall && chance.chance(0.03);
+      const size = isLarge ? 20_000 + chance.below(100_000) : 4 + chance.below(300);
+      const patience = chance.pick<Patience>(["usual", "long", "long", "short"]);
+      from.send(to, size, chance.chance(0.3), patience);
     }
   });
   crashes(world, until);
   if (random.chance(0.5)) partitions(world, until);
   if (random.chance(0.3)) {
-    world.every(20 * secondMs, until, () => random.pick(world.stations).setClock((random.unit() - 0.5) * 2 * hourMs));
+    script.every(20 * secondMs, until, (chance) => {
+      const station = chance.pick(world.stations);
+      const byMs = (chance.unit() - 0.5) * 2 * hourMs;
+      world.log(() => `the clock of ${station.name} jumps by ${(byMs / minuteMs).toFixed(0)} minutes`);
+      station.setClock(byMs);
+    });
   }
-  let attacker: Attacker | undefined;
   if (random.chance(0.4)) {
-    attacker = new Attacker(world);
+    const attacker = new Attacker(world);
     await attacker.start();
-    world.every(400, until, () => attacker?.attack());
+    script.every(400, until, (chance) => attacker.attack(chance));
   }
   await world.runUntil(until);
   // What is broken stays so for a while, or not.
@@ -178,63 +192,84 @@ async function storm(world: StackWorld): Promise<void> {
 }
 
 function crashes(world: StackWorld, until: number): void {
-  const { random, clock } = world;
-  const kinds = random.pick<CrashKind[]>([["lost"], ["kept"], ["kept", "stopped"], ["lost", "kept", "rolled back"]]);
+  const { random, clock, script } = world;
+  const kinds = random.pick<CrashKind[]>([
+    ["lost"],
+    ["kept"],
+    ["kept", "stopped"],
+    ["lost", "kept", "rolled back"],
+    ["kept", "torn", "flipped"],
+  ]);
   const mailKinds = random.pick<MailCrashKind[]>([["kept"], ["kept"], ["kept", "lost", "damaged"]]);
-  const downMs = (): number => 50 + random.unit() * (random.chance(0.1) ? 200 : 8) * secondMs;
-  const isSilent = (): boolean => random.chance(0.3);
+  const downMs = (chance: Random): number => 50 + chance.unit() * (chance.chance(0.1) ? 200 : 8) * secondMs;
+  const isSilent = (chance: Random): boolean => chance.chance(0.3);
   if (random.chance(0.8)) {
-    world.every(4 * secondMs + random.unit() * 40 * secondMs, until, () => {
-      random.pick(world.peers).crash(random.pick(kinds), downMs(), isSilent());
+    script.every(4 * secondMs + random.unit() * 40 * secondMs, until, (chance) => {
+      chance.pick(world.peers).crash(chance.pick(kinds), downMs(chance), isSilent(chance));
     });
   }
+  if (random.chance(0.2)) {
+    // Both come back at once, and write to each other: their offers cross.
+    script.every(30 * secondMs, until, (chance) => {
+      const a = chance.pick(world.peers);
+      const b = world.other(a, chance);
+      const awayMs = downMs(chance);
+      for (const peer of [a, b]) peer.crash(chance.pick(kinds), awayMs, false);
+      clock.after(awayMs + secondMs, () => {
+        a.send(b, 20, false, "long");
+        b.send(a, 20, false, "long");
+      });
+    });
+  }
+  if (world.relays.length > 1 && random.chance(0.3)) {
+    script.every(20 * secondMs, until, (chance) => chance.pick(world.peers).switchRelays(chance));
+  }
   if (world.relays.length > 0 && random.chance(0.7)) {
-    world.every(4 * secondMs + random.unit() * 40 * secondMs, until, () => {
-      const sessions = random.pick<CrashKind>(["kept", "kept", "lost"]);
-      random.pick(world.relays).crashMail(random.pick(mailKinds), sessions, downMs(), isSilent());
+    script.every(4 * secondMs + random.unit() * 40 * secondMs, until, (chance) => {
+      const sessions = chance.pick<CrashKind>(["kept", "kept", "lost"]);
+      chance.pick(world.relays).crashMail(chance.pick(mailKinds), sessions, downMs(chance), isSilent(chance));
     });
   }
   // One that is killed just when it was given something.
   if (world.relays.length > 0 && random.chance(0.3)) {
     world.onPost = (relay) => {
       if (clock.now >= until || !random.chance(0.1) || !relay.isUp) return;
-      clock.after(random.unit() * 2 * world.weather.latencyMs, () => relay.crashMail("kept", "kept", downMs(), false));
+      script.act((chance) => {
+        const whenMs = chance.unit() * 2 * world.weather.latencyMs;
+        clock.after(whenMs, () => relay.crashMail("kept", "kept", downMs(chance), false));
+      });
     };
   }
   if (random.chance(0.4)) {
-    world.every(10 * secondMs + random.unit() * 40 * secondMs, until, () => {
-      random.pick(world.metatrackers).crash(random.pick(["kept", "lost"]), downMs(), isSilent());
+    script.every(10 * secondMs + random.unit() * 40 * secondMs, until, (chance) => {
+      chance.pick(world.metatrackers).crash(chance.pick(["kept", "lost"]), downMs(chance), isSilent(chance));
     });
   }
-  world.every(3 * secondMs, until, () => {
-    for (const { disk } of world.peers) if (random.chance(0.3)) disk.snapshot();
+  script.every(3 * secondMs, until, (chance) => {
+    for (const { disk } of world.peers) if (chance.chance(0.3)) disk.snapshot();
   });
 }
 
 /** Links break, or two places are cut off from each other for a while, with or without being told. */
 function partitions(world: StackWorld, until: number): void {
-  const { random, network } = world;
-  const pair = (): [Station, Station] => {
-    const [a, b] = [random.pick(world.peers), random.pick(world.stations)];
-    return [a, b];
-  };
-  world.every(3 * secondMs + random.unit() * 10 * secondMs, until, () => {
-    const [a, b] = pair();
+  const { random, network, script } = world;
+  script.every(3 * secondMs + random.unit() * 10 * secondMs, until, (chance) => {
+    const [a, b] = [chance.pick(world.peers), chance.pick(world.stations)];
     if (a === b) return;
     world.log(() => `links between ${a.name} and ${b.name} break`);
     network.cut(a.name, b.name);
   });
-  world.every(8 * secondMs + random.unit() * 20 * secondMs, until, () => {
-    const [a, b] = pair();
+  script.every(8 * secondMs + random.unit() * 20 * secondMs, until, (chance) => {
+    const [a, b] = [chance.pick(world.peers), chance.pick(world.stations)];
     if (a === b) return;
-    world.cutOff(a, b, random.pick(["both ways", "one way", "told"]), random.unit() * 30 * secondMs);
+    world.cutOff(a, b, chance.pick(["both ways", "one way", "told"]), chance.unit() * 30 * secondMs);
   });
 }
 
 // ---- Mail in order
 
 async function mail(world: StackWorld): Promise<void> {
-  const { random, clock } = world;
+  const { random, clock, script } = world;
   populate(world, {
     metatrackers: 1,
     relays: 1,
@@ -252,23 +287,29 @@ async function mail(world: StackWorld): Promise<void> {
   const [away, ...others] = world.peers as [StackPeer, ...StackPeer[]];
   // They know each other, or meet by this mail.
   if (random.chance(0.7)) {
-    for (const other of others) other.send(away.id, 20, true, "long");
+    for (const other of others) other.send(away, 20, true, "long");
     await world.pass(20 * secondMs);
   }
   const [relay] = world.relays as [StackRelay];
   const awayMs = 30 * secondMs + random.unit() * 2 * minuteMs;
-  if (random.chance(0.5)) away.crash(random.pick(["stopped", "kept"]), awayMs, random.chance(0.5));
-  else world.cutOff(away, relay, random.pick(["both ways", "told"]), awayMs);
+  script.act((chance) => {
+    if (chance.chance(0.5)) away.crash(chance.pick(["stopped", "kept"]), awayMs, chance.chance(0.5));
+    else world.cutOff(away, relay, chance.pick(["both ways", "told"]), awayMs);
+  });
   const backAt = clock.now + awayMs;
   await world.pass(random.unit() * 5 * secondMs);
   const killRelay = (): void => {
-    relay.crashMail("kept", random.pick(["kept", "lost"]), 50 + random.unit() * 5 * secondMs, random.chance(0.3));
+    script.act((chance) => {
+      relay.crashMail("kept", chance.pick(["kept", "lost"]), 50 + chance.unit() * 5 * secondMs, chance.chance(0.3));
+    });
   };
   const count = 1 + random.below(60);
   // What was under way then leaves again, and may be overtaken.
   const killedAt = random.chance(0.4) ? random.below(count) : undefined;
   for (let i = 0; i < count; i++) {
-    random.pick(others).send(away.id, 4 + random.below(random.chance(0.05) ? 60_000 : 500), false, "long");
+    script.act((chance) => {
+      chance.pick(others).send(away, 4 + chance.below(chance.chance(0.05) ? 60_000 : 500), false, "long");
+    });
     if (i === killedAt) clock.after(random.unit() * 2 * world.weather.latencyMs, killRelay);
     if (random.chance(0.4)) await world.pass(random.unit() * 300);
   }

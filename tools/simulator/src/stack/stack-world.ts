@@ -11,8 +11,10 @@ import type { relayServer } from "@egtp/relay/server";
 import { Clock, EventStorm } from "../clock.ts";
 import { NonceWatch, simulatedCrypto, watched } from "../crypto.ts";
 import { type Entry, Ledger } from "../ledger.ts";
+import type { Line } from "../network.ts";
 import { Random } from "../random.ts";
-import type { Violation } from "../world.ts";
+import { Script } from "../script.ts";
+import { actMark, type Violation } from "../world.ts";
 import { EnvelopeWatch, label } from "./envelope-watch.ts";
 import type { StackMetatracker } from "./stack-metatracker.ts";
 import type { Patience, StackPeer } from "./stack-peer.ts";
@@ -35,6 +37,8 @@ export interface StackWorldOptions {
   /** Use the real cryptography instead of the simulator's. */
   readonly realCrypto?: boolean;
   readonly trace?: boolean;
+  /** The numbers of the acts that take place; default: all. */
+  readonly acts?: ReadonlySet<number> | undefined;
 }
 
 /** What the network does to those who use it. Links are like TCP: what breaks, breaks as a whole. */
@@ -42,6 +46,8 @@ export interface Weather {
   readonly latencyMs: number;
   /** Probability for each envelope to be lost with its link staying open. */
   readonly loss: number;
+  /** A line as slow and lossy as this between any two places. A link sends again what is lost, and so it only takes longer. */
+  readonly line?: Line | undefined;
 }
 
 export const fairWeather: Weather = { latencyMs: 20, loss: 0 };
@@ -53,6 +59,8 @@ export interface RecordedHop {
   readonly envelope: Uint8Array;
 }
 
+/** What a packet costs beside an envelope. */
+const linkOverheadBytes = 60;
 /** What an attacker may have kept, at most; the oldest leave. */
 const maxRecorded = 400;
 /** Things that may happen in a second: beyond it something answers itself. */
@@ -65,6 +73,7 @@ export class StackWorld {
   readonly random: Random;
   readonly crypto: CryptoProvider;
   readonly network: MemoryNetwork;
+  readonly script: Script;
   readonly watch = new EnvelopeWatch(this);
   readonly stack: Stack;
   readonly peers: StackPeer[] = [];
@@ -79,6 +88,8 @@ export class StackWorld {
   hopCount = 0;
   readonly #trace: boolean;
   readonly #chance: Random;
+  /** Until when a line is taken by what was sent before. */
+  readonly #busyUntil = new Map<string, number>();
 
   constructor(seed: number, options: StackWorldOptions) {
     this.random = new Random(seed);
@@ -89,12 +100,13 @@ export class StackWorld {
     this.crypto =
       options.realCrypto === true ? watched(defaultCryptoProvider, watch, random) : simulatedCrypto(random, watch);
     this.#chance = this.random.fork();
+    this.script = new Script(this.clock, this.random.fork(), options.acts);
     this.network = new MemoryNetwork({
       crypto: this.crypto,
       schedule: (task, hop) => this.#carry(task, hop),
     });
     this.network.drop = ({ from, to, envelope }) => {
-      if (!this.#chance.chance(this.weather.loss)) return false;
+      if (!this.#chanceOf(from, to, envelope?.length ?? 0, 1).chance(this.weather.loss)) return false;
       this.log(() => `${from} > ${to}: ${label(envelope!)} is lost`);
       return true;
     };
@@ -108,7 +120,9 @@ export class StackWorld {
   };
 
   log = (line: () => string): void => {
-    if (this.#trace) this.lines.push(`${this.clock.now.toFixed(2).padStart(12)}  ${line()}`);
+    if (!this.#trace) return;
+    const mark = this.script.isActing ? actMark : " ";
+    this.lines.push(`${this.clock.now.toFixed(2).padStart(12)} ${mark} ${line()}`);
   };
 
   logEvent(name: string, event: NodeEvent): void {
@@ -123,7 +137,7 @@ export class StackWorld {
   /** How a station finds others: by asking the metatrackers, of which it is told. */
   lookupFor(station: Station): Lookup {
     const others = this.metatrackers.filter((metatracker) => metatracker !== station);
-    const random = this.#chance.fork();
+    const random = this.#chance.at(station.life, numberOf(station.name));
     return this.stack.metatrackers({
       random: () => random.unit(),
       metatrackers: others.map(({ id, strategy }) => ({ peer: id, strategies: [strategy] })),
@@ -135,8 +149,8 @@ export class StackWorld {
     return this.peers.some((peer) => peer.keeps(entry));
   }
 
-  other(than: StackPeer): StackPeer {
-    return this.random.pick(this.peers.filter((peer) => peer !== than));
+  other(than: StackPeer, random: Random = this.random): StackPeer {
+    return random.pick(this.peers.filter((peer) => peer !== than));
   }
 
   /** Told of each envelope that is given to a relay. */
@@ -166,16 +180,6 @@ export class StackWorld {
     };
     this.heals.push(heal);
     this.clock.after(forMs, heal);
-  }
-
-  /** Repeats something at random distances until an instant. */
-  every(meanMs: number, until: number, what: () => void): void {
-    const again = (): void => {
-      if (this.clock.now >= until) return;
-      what();
-      this.clock.after(meanMs * (0.5 + this.random.unit()), again);
-    };
-    this.clock.after(meanMs * this.random.unit(), again);
   }
 
   /** Lets everything happen that is planned up to an instant, and whatever follows from it. */
@@ -216,7 +220,24 @@ export class StackWorld {
       if (this.recorded.length > maxRecorded) this.recorded.splice(0, 100);
       this.log(() => `${from} > ${to}: ${label(envelope)}`);
     }
-    this.clock.after(this.weather.latencyMs * (0.5 + this.#chance.unit()), task);
+    const { latencyMs, line } = this.weather;
+    const bytes = linkOverheadBytes + (envelope?.length ?? 0);
+    const chance = this.#chanceOf(from, to, bytes, 0);
+    const delayMs = line === undefined ? latencyMs : this.#alongLine(`${from}>${to}`, line, bytes, chance);
+    this.clock.after(delayMs * (0.5 + chance.unit()), task);
+  }
+
+  #chanceOf(from: string, to: string, bytes: number, what: number): Random {
+    return this.#chance.at(numberOf(from), numberOf(to), this.clock.now, bytes, what);
+  }
+
+  #alongLine(way: string, { bitsPerSecond, latencyMs, loss }: Line, bytes: number, chance: Random): number {
+    const { now } = this.clock;
+    const leftAt = Math.max(now, this.#busyUntil.get(way) ?? 0) + (8_000 * bytes) / bitsPerSecond;
+    this.#busyUntil.set(way, leftAt);
+    let delayMs = leftAt - now + latencyMs;
+    while (chance.chance(loss)) delayMs += 2 * latencyMs;
+    return delayMs;
   }
 }
 
@@ -226,6 +247,11 @@ export class StackWorld {
  */
 function settled(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve));
+}
+
+/** Of a station's name, which is short. */
+function numberOf(name: string): number {
+  return name.charCodeAt(0) * 256 + (name.charCodeAt(1) || 0);
 }
 
 function describe(event: NodeEvent): string {

@@ -9,6 +9,7 @@ import { MemoryNetwork } from "@egtp/node/memory";
 import { SessionMaps } from "@egtp/session-store";
 import type { PeerId } from "@egtp/wire";
 import { Disk } from "../disk.ts";
+import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import { Process } from "./process.ts";
 import { unreadMailForMs } from "./stack-checks.ts";
@@ -38,6 +39,7 @@ export abstract class Station {
   rollbacks = 0;
   crashes = 0;
   protected readonly world: StackWorld;
+  readonly #random: Random;
   /** The one that runs, or ran last. */
   #process: Process | undefined;
   #node: EgtpNode | undefined;
@@ -48,6 +50,7 @@ export abstract class Station {
 
   constructor(world: StackWorld, { name, listens, offsetMs, writeMs, bornAgoMs }: StationOptions) {
     this.world = world;
+    this.#random = world.random.fork();
     this.name = name;
     this.listens = listens;
     this.#offsetMs = offsetMs;
@@ -61,6 +64,11 @@ export abstract class Station {
       });
       void maps.commit();
     }
+  }
+
+  /** Chance of this station, here and now. */
+  protected chance(of = 0): Random {
+    return this.#random.at(this.world.clock.now, of);
   }
 
   get id(): PeerId {
@@ -182,8 +190,10 @@ export abstract class Station {
       process.kill(() => 0);
       this.disk.erase();
       this.storeLife += 1;
-    } else process.kill((limit) => world.random.below(limit));
-    if (kind === "rolled back" && this.disk.rollBack((count) => world.random.below(count))) this.rollbacks += 1;
+    } else process.kill((limit) => this.chance().below(limit));
+    if (kind === "torn") this.disk.tear(this.chance());
+    if (kind === "flipped") this.disk.flip(this.chance());
+    if (kind === "rolled back" && this.disk.rollBack((count) => this.chance().below(count))) this.rollbacks += 1;
     this.#ended(process, silently);
   }
 
