@@ -32,17 +32,12 @@ describe.concurrent("doctor", { timeout: 120_000 }, () => {
     const metatracker = new ServerProcess(program("metatracker"), ...place("m"), "--bootpage-port", "0");
     servers.push(metatracker);
     const { bootPage } = await metatracker.listening();
-    const relay = new ServerProcess(
-      program("relay"),
-      ...place("r"),
-      ...["--boot-page", bootPage, "--allow-private-addresses"],
-    );
+    const near = ["--boot-page", bootPage, "--allow-private-addresses"];
+    const relay = new ServerProcess(program("relay"), ...place("r"), ...near);
     servers.push(relay);
     await relay.listening();
-    const { code, stdout } = await new Commands(context).run(
-      "doctor",
-      ...["--json", "--data", join(folder, "abroad"), "--bootpage", bootPage],
-    );
+    const options = ["--json", "--data", join(folder, "abroad"), "--bootpage", bootPage];
+    const { code, stdout } = await new Commands(context).run("doctor", ...options);
     const report = JSON.parse(stdout) as Report;
     const all = { "node.js": "good", folder: "good", store: "good", "boot page": "good", clock: "good" };
     expect(statesOf(report)).toEqual({ ...all, directory: "good", relay: "good", reach: "good" });

@@ -2,15 +2,15 @@ import { expect, it } from "vitest";
 import { portableCryptoProvider } from "../src/crypto-portable.ts";
 import { rememberVerified } from "../src/verified-signatures.ts";
 
-const { identityFromSeed, verify } = portableCryptoProvider;
-const signer = identityFromSeed(new Uint8Array(32).fill(7));
-const other = identityFromSeed(new Uint8Array(32).fill(8));
+const crypto = portableCryptoProvider;
+const signer = crypto.identityFromSeed(new Uint8Array(32).fill(7));
+const other = crypto.identityFromSeed(new Uint8Array(32).fill(8));
 
 function counting() {
   let asked = 0;
   const remembering = rememberVerified((...facts) => {
     asked += 1;
-    return verify(...facts);
+    return crypto.verify(...facts);
   });
   return { remembering, asked: () => asked };
 }
