@@ -154,25 +154,26 @@ export class NodeLink implements Asker, LinkHandlers {
 }
 
 const noBytes = new Uint8Array(0);
+const none: readonly never[] = [];
 
 export class PeerRoute {
   readonly peer: PeerId;
   /** Open links that lead to it, or may. Made anew with each change, for a list that grows has room in it for many. */
-  links: readonly NodeLink[] = [];
+  links: readonly NodeLink[] = none;
   /** The one that was used last. */
   current: NodeLink | undefined;
   /** It stands in the router's list of those to be looked at. */
   isDirty = false;
 
   /** Told by the program. */
-  introduced: readonly Strategy[] = [];
+  introduced: readonly Strategy[] = none;
   /** An incoming link on which it seems to have spoken, with nothing authentic on it. */
   whisper: NodeLink | undefined;
 
   isConnecting = false;
   /** Try at once, whatever failed before. */
   isUrgent = false;
-  failures: readonly StrategyFailure[] = [];
+  failures: readonly StrategyFailure[] = none;
   /** Made when they are asked for: whoever only comes to us needs neither. */
   #failedAt: Map<string, Millis> | undefined;
   #refusals: Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> | undefined;
@@ -192,7 +193,7 @@ export class PeerRoute {
   breaks = 0;
 
   /** Runs of the peer that were heard on links, the latest last. At most `maxRuns`. */
-  #runs: readonly Epoch[] = [];
+  #runs: readonly Epoch[] = none;
   /** The peer prefers another process with our key: it is not dialled before. */
   supersededUntil: Millis = -Infinity;
 

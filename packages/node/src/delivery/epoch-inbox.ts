@@ -148,6 +148,10 @@ export class EpochInbox {
 
   #mark(from: number, to: number): void {
     const start = Math.max(from, this.window.watermark);
-    if (start < to) addRange(this.marks.ranges, start, to);
+    if (start >= to) return;
+    const { marks } = this;
+    // Of most peers there is one pair, and a list that grows makes room for many.
+    if (marks.ranges.length === 0) marks.ranges = [start, to];
+    else addRange(marks.ranges, start, to);
   }
 }
