@@ -5,7 +5,7 @@
  * Mail comes by itself, pushed, or is collected: when some waits and none is pushed, when some is being taken in for long, and
  * after some was not taken in. A number above those expected is kept back for a moment, since after a link broke later mail may overtake earlier.
  *
- * Bounds: `maxMails` being taken in or kept back, `maxDone` numbers remembered, `maxAcknowledging` requests; numbers to be
+ * Bounds: `maxMails` being taken in or kept back, `maxDone` numbers remembered, `maxAcknowledging` acknowledgements; numbers to be
  * acknowledged are among those remembered.
  */
 import { equalBytes, type Millis } from "@egtp/wire";
@@ -21,22 +21,20 @@ export interface MailCounts {
   notTaken: number;
   /** Came again: its acknowledgement was lost, or it was being taken in. */
   repeated: number;
-  /** Acknowledged, as the relays say. */
+  /** Acknowledged, and the relay has heard that. */
   acknowledged: number;
-  /** Acknowledged, and the relay knew nothing of it: it expired, or its mailbox was lost. */
-  unknown: number;
 }
 
 export interface IntakeOptions {
   readonly limits: RelayClientLimits;
   readonly counts: MailCounts;
   readonly now: () => Millis;
-  readonly defer: (task: () => void) => void;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   readonly takeMail: (envelope: Uint8Array) => Promise<boolean>;
   /** Asks the relay for mail with numbers above `after`. Rejects when it does not answer. */
   readonly collect: (after: number, maxBytes: number) => Promise<Uint8Array>;
-  readonly acknowledge: (body: Uint8Array) => Promise<{ readonly acknowledged: number; readonly unknown: number }>;
+  /** Tells the relay what it may forget. Resolves whether it has heard that. */
+  readonly acknowledge: (body: Uint8Array) => Promise<boolean>;
 }
 
 const noTag = new Uint8Array(0);
@@ -197,12 +195,15 @@ export class Intake {
 
   // ---- Acknowledging
 
-  /** What one turn acknowledges goes into one request. */
+  /**
+   * What the node takes in at one time is acknowledged in one message. It leaves with what the node says in consequence: an
+   * answer to the mail often goes to the same relay.
+   */
   #acknowledge(number: number): void {
     this.#acknowledging.push(number);
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    this.#options.defer(() => {
+    queueMicrotask(() => {
       this.#isFlushing = false;
       this.#flush();
     });
@@ -216,9 +217,8 @@ export class Intake {
       this.#options
         .acknowledge(encodeAcknowledgement({ tag: this.#tag, ranges }))
         .then(
-          ({ acknowledged, unknown }) => {
-            this.#options.counts.acknowledged += acknowledged;
-            this.#options.counts.unknown += unknown;
+          (isHeard) => {
+            if (isHeard) this.#options.counts.acknowledged += countOf(ranges);
           },
           // The relay is out of reach, and hands the mail over again when it is back.
           () => {},
@@ -292,6 +292,13 @@ export class Intake {
     this.#know(tag);
     for (const { number, envelope } of mails) this.#take(number, envelope);
   }
+}
+
+/** @param ranges - Pairs [from, to). */
+function countOf(ranges: readonly number[]): number {
+  let count = 0;
+  for (let i = 0; i < ranges.length; i += 2) count += ranges[i + 1]! - ranges[i]!;
+  return count;
 }
 
 /** The numbers as ascending ranges, and those for which there is no room among so many. */

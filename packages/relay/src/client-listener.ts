@@ -29,7 +29,6 @@ export interface ListenerOptions {
   readonly limits: RelayClientLimits;
   readonly takeMail: TakeMail;
   readonly now: () => Millis;
-  readonly defer: (task: () => void) => void;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   readonly randomBytes: (length: number) => Uint8Array;
   readonly verify: VerifySignature;
@@ -47,7 +46,7 @@ const betterByShare = 0.3;
 const stopMs: Millis = 1_000;
 
 export class Listener {
-  readonly counts: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0, unknown: 0 };
+  readonly counts: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0 };
   readonly #options: ListenerOptions;
   readonly #run: Uint8Array;
   readonly #registrations = new Map<PeerId, Registration>();

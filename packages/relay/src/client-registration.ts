@@ -10,7 +10,7 @@ import { Intake, type IntakeOptions, type MailCounts } from "./client-intake.ts"
 import type { RelayClientLimits } from "./client-limits.ts";
 import { RelayError } from "./errors.ts";
 import {
-  acknowledgeRequest,
+  acknowledgeMessage,
   collectRequest,
   decodeMail,
   type PublishedLimits,
@@ -40,7 +40,6 @@ export interface RegistrationOptions {
   readonly limits: RelayClientLimits;
   readonly counts: MailCounts;
   readonly now: () => Millis;
-  readonly defer: (task: () => void) => void;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -97,10 +96,15 @@ export class Registration {
     this.#options = options;
     this.#retryMs = limits.minRetryMs;
     const request = { timeoutMs: limits.registerMs };
+    // Nobody waits for what comes of it, so that may come with something else.
+    const acknowledgement = { ...request, prompt: false, keep: false };
     this.intake = new Intake({
       ...options,
       collect: (after, maxBytes) => node.request(relay, collectRequest, { after, maxBytes }, request),
-      acknowledge: (body) => node.request(relay, acknowledgeRequest, body, request),
+      acknowledge: async (body) => {
+        const { state } = await node.send(relay, acknowledgeMessage, body, acknowledgement);
+        return state === "delivered";
+      },
     });
   }
 

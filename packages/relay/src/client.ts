@@ -73,7 +73,6 @@ export function relayClient(options: RelayClientOptions = {}): RelayClient {
       const { schedule = systemSchedule(), crypto = defaultCryptoProvider, sealedSender = false } = nodeOptions;
       const surroundings = {
         now: () => schedule.now(),
-        defer: (task: () => void) => schedule.defer(task),
         setTimer: (task: () => void, delayMs: Millis) => schedule.setTimer(task, delayMs),
       };
       const listening = new Listener({
@@ -118,4 +117,4 @@ export function relayClient(options: RelayClientOptions = {}): RelayClient {
   };
 }
 
-const noMail: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0, unknown: 0 };
+const noMail: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0 };

@@ -84,15 +84,6 @@ export const collectRequest = defineMessage("relay/collect", {
   body: z.object({ after: count, maxBytes: count }),
 });
 
-/** Mail that the relay may forget. The body is raw: {@link encodeAcknowledgement}. */
-export const acknowledgeRequest = defineMessage("relay/acknowledge", {
-  reply: z.object({
-    acknowledged: count,
-    /** Of another mailbox than this, or never given out. */
-    unknown: count,
-  }),
-});
-
 // ---- Raw bodies ----
 
 /** An envelope for somebody else. Raw: {@link encodePassAlong}; the reply too: {@link decodePassAlongStatus}. */
@@ -100,6 +91,9 @@ export const passAlongRequest = defineMessage("relay/pass-along");
 
 /** A mail for its owner. Raw: {@link decodeMail}. */
 export const mailMessage = defineMessage("relay/message");
+
+/** Mail that the relay may forget. Raw: {@link encodeAcknowledgement}. */
+export const acknowledgeMessage = defineMessage("relay/acknowledge");
 
 /** @param recipient - The bytes of its peer ID. Both are copied. */
 export function encodePassAlong(recipient: Uint8Array, envelope: Uint8Array): Uint8Array {

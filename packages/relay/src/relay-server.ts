@@ -28,7 +28,7 @@ import type { Deposited, MailboxCounts, MailboxStore, MaybePromise, StoredMail }
 import { MemoryMailboxStore } from "./memory-store.ts";
 import { type Held, OwnerPush, type PushHost } from "./owner-push.ts";
 import {
-  acknowledgeRequest,
+  acknowledgeMessage,
   collectedBytes,
   collectRequest,
   decodeAcknowledgement,
@@ -95,7 +95,7 @@ export function relayServer(options: RelayServerOptions = {}): RelayServer {
   return new RelayServer(options);
 }
 
-type Request = ReceivedMessage<Uint8Array>;
+type RawMessage = ReceivedMessage<Uint8Array>;
 
 const passedReply = encodePassAlongStatus({ state: "passed" }, 0);
 const refusedReplies = Object.fromEntries(
@@ -178,7 +178,7 @@ export class RelayServer implements NodePart {
       node.handle(unregisterRequest, ({ from }) => this.#unregister(from)),
       node.handle(passAlongRequest, (request) => this.#passAlong(request)),
       node.handle(collectRequest, ({ from, body }) => this.#collect(from, body.after, body.maxBytes)),
-      node.handle(acknowledgeRequest, (request) => this.#acknowledge(request)),
+      node.handle(acknowledgeMessage, (message) => this.#acknowledge(message)),
     ];
     await this.#expire();
   }
@@ -266,14 +266,13 @@ export class RelayServer implements NodePart {
     return {};
   }
 
-  #acknowledge({ from, body }: Request): MaybePromise<{ acknowledged: number; unknown: number }> {
+  #acknowledge({ from, body }: RawMessage): MaybePromise<void> {
     const { tag, ranges } = this.#decoded(() => decodeAcknowledgement(body));
     const answer = this.#store.acknowledge(from, tag, ranges);
     return settled(answer, (acknowledged) => {
       this.#counts.unknown += acknowledged.unknown;
       // Those of another tag would be other mails.
       if (acknowledged.acknowledged > 0) this.#owners.get(from)?.acknowledged(ranges);
-      return acknowledged;
     });
   }
 
@@ -288,7 +287,7 @@ export class RelayServer implements NodePart {
 
   // ---- Passing along
 
-  #passAlong({ from, body }: Request): MaybePromise<Uint8Array> {
+  #passAlong({ from, body }: RawMessage): MaybePromise<Uint8Array> {
     const { recipient: key, envelope } = this.#decoded(() => decodePassAlong(body));
     const counts = this.#counts;
     counts.in += 1;

@@ -210,7 +210,11 @@ test("both relays killed, and one of them back: the mail that it stored is deliv
   // Alice looks for her relays ever more rarely; when she is back at one, she hears.
   const ended = () =>
     alice.events.filter(
-      (event) => event.kind === "message" && event.direction === "out" && event.outcome === "delivered",
+      (event) =>
+        event.kind === "message" &&
+        event.type === note.name &&
+        event.direction === "out" &&
+        event.outcome === "delivered",
     );
   await world.time.run(() => ended().length === 20);
   await world.time.pass(60_000);

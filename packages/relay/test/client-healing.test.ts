@@ -28,7 +28,11 @@ function listen({ node }: WorldNode): number[] {
 /** How many messages of somebody ended as delivered. */
 function deliveredOf({ events }: WorldNode): number {
   return events.filter(
-    (event) => event.kind === "message" && event.direction === "out" && event.outcome === "delivered",
+    (event) =>
+      event.kind === "message" &&
+      event.type === note.name &&
+      event.direction === "out" &&
+      event.outcome === "delivered",
   ).length;
 }
 

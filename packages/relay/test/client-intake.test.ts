@@ -12,9 +12,9 @@ const tag = new Uint8Array(8).fill(1);
 /** An intake between a relay and a node, both driven by hand. */
 class Between {
   readonly time = new VirtualTime();
-  readonly counts: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0, unknown: 0 };
+  readonly counts: MailCounts = { taken: 0, notTaken: 0, repeated: 0, acknowledged: 0 };
   readonly handed: number[] = [];
-  /** Numbers as acknowledged, request by request. */
+  /** Numbers as acknowledged, message by message. */
   readonly acknowledged: number[][] = [];
   readonly collects: number[] = [];
   /** Of the mailbox at the relay, */
@@ -26,7 +26,7 @@ class Between {
   isReached = true;
   readonly #settle = new Map<number, (isTaken: boolean) => void>();
   readonly #answers: (() => void)[] = [];
-  /** Whether acknowledgements are answered at once. */
+  /** Whether acknowledgements are heard at once. */
   answers = true;
   readonly intake: Intake;
 
@@ -35,7 +35,6 @@ class Between {
       limits: { ...defaultRelayClientLimits, ...limits },
       counts: this.counts,
       now: () => this.time.now(),
-      defer: (task) => this.time.defer(task),
       setTimer: (task, delayMs) => this.time.setTimer(task, delayMs),
       takeMail: (envelope) => {
         const number = numberIn(envelope);
@@ -58,9 +57,8 @@ class Between {
         this.acknowledged.push(numbers);
         if (!this.isReached) return Promise.reject(new Error("out of reach"));
         this.waiting = this.waiting.filter((number) => !numbers.includes(number));
-        const answer = { acknowledged: numbers.length, unknown: 0 };
-        if (this.answers) return Promise.resolve(answer);
-        return new Promise((resolve) => this.#answers.push(() => resolve(answer)));
+        if (this.answers) return Promise.resolve(true);
+        return new Promise((resolve) => this.#answers.push(() => resolve(true)));
       },
     });
   }
@@ -134,7 +132,7 @@ describe("mail that is pushed", () => {
     between.settle(1);
     await between.time.pass(0);
     // The second time because it came again, so the first may have been lost.
-    expect(between.acknowledged).toEqual([[2], [1, 2]]);
+    expect(between.acknowledged).toEqual([[2], [2], [1]]);
     expect(between.counts).toMatchObject({ taken: 2, repeated: 5 });
   });
 
@@ -154,7 +152,7 @@ describe("mail that is pushed", () => {
 });
 
 describe("acknowledgements", () => {
-  test("of one turn go into one request", async () => {
+  test("of one turn go into one message", async () => {
     between.push(1, 2, 3, 4, 5);
     await between.time.pass(0);
     expect(between.acknowledged).toEqual([[1, 2, 3, 4, 5]]);
@@ -176,7 +174,7 @@ describe("acknowledgements", () => {
     expect(between.counts).toMatchObject({ taken: 2, repeated: 2, acknowledged: 2 });
   });
 
-  test("gather while many are on their way, in as many requests as it takes", async () => {
+  test("gather while many are on their way, in as many messages as it takes", async () => {
     between = new Between({ maxAcknowledging: 1, gapMs: 1 });
     between.answers = false;
     between.push(1);

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { RelayError } from "../src/errors.ts";
 import { maxAcknowledgeRanges, maxCollectBytes } from "../src/limits.ts";
 import {
-  acknowledgeRequest,
+  acknowledgeMessage,
   collectedBytes,
   collectRequest,
   decodeAcknowledgement,
@@ -181,7 +181,7 @@ it("the types have the names of the specification", () => {
     passAlongRequest,
     mailMessage,
     collectRequest,
-    acknowledgeRequest,
+    acknowledgeMessage,
   ];
   const names = ["limits", "register", "unregister", "pass-along", "message", "collect", "acknowledge"];
   expect(types.map(({ name }) => name)).toEqual(names.map((name) => `relay/${name}`));

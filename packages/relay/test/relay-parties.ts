@@ -2,7 +2,7 @@
 import type { EgtpNode } from "@egtp/node";
 import { type Millis, minEnvelopeBytes, type PeerId, peerIdToBytes } from "@egtp/wire";
 import {
-  acknowledgeRequest,
+  acknowledgeMessage,
   type Collected,
   collectRequest,
   decodeCollected,
@@ -74,7 +74,7 @@ export class Owner {
   }
 
   acknowledge(ranges: readonly number[], tag = this.tag) {
-    return this.node.request(this.relay, acknowledgeRequest, encodeAcknowledgement({ tag, ranges }));
+    return this.node.send(this.relay, acknowledgeMessage, encodeAcknowledgement({ tag, ranges }));
   }
 
   async collect(after = 0, maxBytes = 1024 * 1024): Promise<Collected> {

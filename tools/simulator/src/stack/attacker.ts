@@ -81,7 +81,7 @@ export class Attacker {
     try {
       if (random.chance(0.1)) {
         log(() => `the attacker acknowledges what is not its own at ${relay.name}`);
-        await node.request(relay.id, acknowledge, Uint8Array.of(...random.bytes(8), 1, 1, 100));
+        await node.send(relay.id, acknowledge, Uint8Array.of(...random.bytes(8), 1, 1, 100));
         return;
       }
       const recipient: PeerId = random.pick(peers).id;
