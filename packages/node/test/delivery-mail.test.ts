@@ -72,6 +72,21 @@ describe("a message for a peer that is away", () => {
     expect(bob.delivered.map(({ body }) => body.length)).toEqual([5, 6]);
   });
 
+  test("that it cannot read leaves again, although the relay says only after that that it keeps it", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    bob.crash("kept", hourMs);
+    alice.send("note", bytes(5));
+    world.run(20);
+    const [{ envelope, flight }] = mailbox.letters as [(typeof mailbox.letters)[number]];
+    alice.delivery.carrierLost(bob.id, [envelope.session.id], world.now);
+    const stored = { state: "stored", relay: mailbox.relay, until: world.now + hourMs } as const;
+    alice.delivery.stored(bob.id, flight!, stored, world.now);
+    alice.turn();
+    world.run(20);
+    expect(mailbox.letters).toHaveLength(2);
+    expect(alice.stored).toEqual([]);
+  });
+
   test("is stored when delivery is closed", () => {
     const { world, alice, bob } = mailing();
     bob.crash("kept", hourMs);

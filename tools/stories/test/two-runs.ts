@@ -21,14 +21,15 @@ export async function twoRuns(place: Place): Promise<void> {
   await newer.order("relayEvents", { state: "replaced", count: 1 });
   await older.order("relayEvents", { state: "superseded", count: 1 });
 
-  const registrations = (): Promise<number> => relay.count("egtp_relay_registrations_total");
-  const before = await registrations();
-  expect(before).toBeGreaterThan(3);
+  // Each time that the older one asks it is told so; the newer one may register again as often as it likes.
+  const askedAgain = (): Promise<number> => relay.count("egtp_relay_registrations_total", "superseded");
+  const before = await askedAgain();
+  expect(before).toBeGreaterThan(0);
   for (const batch of ["first", "second", "third"]) {
     expectTally(await carol.send(newer, batch, 100), { delivered: 100 });
     account(newer, batch, 100);
   }
-  expect(await registrations()).toBe(before);
+  expect(await askedAgain()).toBe(before);
   expect(older.effects()).toHaveLength(20);
   const { relay: stats } = await older.order("figures", undefined);
   expect(stats.registrations).toMatchObject([{ relay: relay.peer, state: "superseded" }]);

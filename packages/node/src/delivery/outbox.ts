@@ -321,6 +321,8 @@ export class Outbox {
   stored(flight: Flight, stored: Stored, now: Millis): void {
     const { window } = this;
     flight.awaitsFate = false;
+    // The answer of its recipient may overtake that of the relay: what is due again stays so.
+    if (flight.isUnreadable) return;
     flight.storedAt = stored.relay;
     let last: Outgoing | undefined;
     for (let number = Math.max(flight.from, window.base); number < flight.to; number++) {
@@ -474,6 +476,7 @@ export class Outbox {
       const at = number & window.mask;
       const flight = window.flights[at];
       if (flight === undefined || !ids.includes(flight.carrier)) continue;
+      flight.isUnreadable = true;
       // Mail that cannot be read is as good as lost.
       const outgoing = window.slots[at]!;
       if (outgoing.stored !== undefined) {

@@ -20,6 +20,8 @@ export class Flight {
   readonly generation: number;
   /** It was given to a relay, which has not said what became of it: until then no timer sends anything of it again. */
   awaitsFate: boolean;
+  /** Its recipient said so: wherever it lies, it is of no use. */
+  isUnreadable = false;
   /** Where it lies, or lay, in a mailbox. */
   storedAt: PeerId | undefined = undefined;
   /** All its numbers lie in [from, to). */
