@@ -23,6 +23,7 @@ export class EffectsLog {
   readonly #file: number;
   readonly #done: Set<string>;
   readonly #counts = new Map<string, number>();
+  #total = 0;
 
   constructor(path: string) {
     const known = readEffects(path).filter(({ isAgain }) => !isAgain);
@@ -34,6 +35,11 @@ export class EffectsLog {
   /** How many of a batch were done, by earlier runs too. */
   count(batch: string): number {
     return this.#counts.get(batch) ?? 0;
+  }
+
+  /** How many were done in all, by earlier runs too. */
+  get total(): number {
+    return this.#total;
   }
 
   /** Does what a message asks for, once: writes it down. */
@@ -52,6 +58,7 @@ export class EffectsLog {
 
   #count(batch: string): void {
     this.#counts.set(batch, this.count(batch) + 1);
+    this.#total += 1;
   }
 }
 
@@ -91,6 +98,32 @@ export class EndingsLog {
 
 export function readEndings(path: string): Ending[] {
   return readLines(path).map(([batch = "", n, state = ""]) => ({ batch, n: Number(n), state }));
+}
+
+/** What a node told of a message: how it ended, in the run that sent it or in a later one. */
+export interface Settlement {
+  readonly messageId: string;
+  readonly outcome: string;
+}
+
+export class SettlementsLog {
+  readonly #file: number;
+
+  constructor(path: string) {
+    this.#file = openSync(path, "a", 0o600);
+  }
+
+  write({ messageId, outcome }: Settlement): void {
+    writeSync(this.#file, `${messageId} ${outcome}\n`);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+export function readSettlements(path: string): Settlement[] {
+  return readLines(path).map(([messageId = "", outcome = ""]) => ({ messageId, outcome }));
 }
 
 /** The words of each line; none when there is no such file. A line that its process did not finish is left out. */

@@ -10,6 +10,8 @@ export interface PeerOptions {
   readonly bootPages: readonly string[];
   readonly keepOutbox?: boolean;
   readonly relayCount?: number;
+  /** A kill takes along what was written and not synced, as if the power were cut. */
+  readonly losesUnsynced?: boolean;
   readonly limits?: {
     readonly node?: NodeOptionsLimits["node"];
     readonly relay?: RelayClientOptions["limits"];
@@ -47,6 +49,10 @@ export interface Orders {
   ended: (options: { readonly batch: string; readonly count: number }) => void;
   /** Answers when that many of a batch were handled. */
   effects: (options: { readonly batch: string; readonly count: number }) => void;
+  /** Answers when so many more messages were handled, of whatever batch. */
+  more: (options: { readonly count: number }) => void;
+  /** Answers when nothing is under way any more of what is kept across runs. */
+  quiet: (_: undefined) => void;
   /** Asks a peer, and answers how long that took. */
   ask: (options: { readonly to: string }) => number;
   /** The ways in of a peer, such as `relay ybnd…`, if anybody knows it. */

@@ -15,7 +15,7 @@ import { type RelayClient, relayClient } from "@egtp/relay";
 import { LmdbSessionStore } from "@egtp/session-store/lmdb";
 import { parsePeerId, type Strategy, verifyContactRecord } from "@egtp/wire";
 import * as z from "zod/mini";
-import { EffectsLog, EndingsLog } from "./effects-log.ts";
+import { EffectsLog, EndingsLog, SettlementsLog } from "./effects-log.ts";
 import {
   type Answer,
   type Batch,
@@ -28,6 +28,7 @@ import {
   type Reply,
   type Tally,
 } from "./orders.ts";
+import { unsyncedStore } from "./unsynced.ts";
 
 const note = defineMessage("story/note", {
   body: z.object({ batch: z.string(), n: z.number(), sentAt: z.number(), text: z.string() }),
@@ -44,17 +45,28 @@ class StoryPeer {
   readonly #relay: RelayClient;
   readonly #effects: EffectsLog;
   readonly #endings: EndingsLog;
+  readonly #settlements: SettlementsLog;
   readonly #ended = new Map<string, number>();
   readonly #enough = new Set<string>();
   readonly #relayEvents = new Map<string, number>();
   /** Looked at after every effect, ending and event. */
   #waiting: { readonly isOver: () => boolean; readonly resolve: () => void }[] = [];
 
-  static async start({ folder, bootPages, keepOutbox = false, relayCount = 2, limits = {} }: PeerOptions) {
+  static async start({
+    folder,
+    bootPages,
+    keepOutbox = false,
+    relayCount = 2,
+    losesUnsynced = false,
+    limits = {},
+  }: PeerOptions) {
+    const sessions = join(folder, "sessions");
     const relay = relayClient({ count: relayCount, ...(limits.relay !== undefined && { limits: limits.relay }) });
     const node = await createNode({
       identity: await loadIdentity(join(folder, "identity.key")),
-      sessions: await LmdbSessionStore.open(join(folder, "sessions")),
+      sessions: losesUnsynced
+        ? unsyncedStore(await LmdbSessionStore.open(sessions, { sync: "flush" }))
+        : await LmdbSessionStore.open(sessions),
       transports: [tcp({ listen: false })],
       lookup: metatrackers({ bootPages, ...(limits.lookup !== undefined && { limits: limits.lookup }) }),
       parts: [relay],
@@ -72,6 +84,7 @@ class StoryPeer {
     this.#relay = relay;
     this.#effects = new EffectsLog(join(folder, "effects.log"));
     this.#endings = new EndingsLog(join(folder, "endings.log"));
+    this.#settlements = new SettlementsLog(join(folder, "settlements.log"));
     node.handle(note, ({ messageId, body: { batch, n, sentAt } }) => {
       this.#effects.once({ messageId, batch, n, sentAt, at: now() });
       this.#lookAgain();
@@ -87,6 +100,11 @@ class StoryPeer {
     },
     ended: ({ batch, count }) => this.#until(() => (this.#ended.get(batch) ?? 0) >= count),
     effects: ({ batch, count }) => this.#until(() => this.#effects.count(batch) >= count),
+    more: ({ count }) => {
+      const enough = this.#effects.total + count;
+      return this.#until(() => this.#effects.total >= enough);
+    },
+    quiet: () => this.#until(() => this.#node.stats().kept === 0),
     ask: async ({ to }) => {
       const begun = now();
       await this.#node.request(parsePeerId(to), question, {}, { timeoutMs, failFast: false });
@@ -102,6 +120,7 @@ class StoryPeer {
       await this.#node.stop();
       this.#effects.close();
       this.#endings.close();
+      this.#settlements.close();
     },
   };
 
@@ -145,8 +164,15 @@ class StoryPeer {
   /** Notes down what happens in the node, for whoever wants to know why a story went wrong. */
   async #watch(path: string): Promise<void> {
     const file = openSync(path, "a", 0o600);
-    const kinds = ["link", "dial-failed", "session", "published", "relay", "drop", "store", "handler-failed"] as const;
-    for await (const event of this.#node.events({ kinds, maxQueued: 65_536 })) {
+    const told = ["link", "dial-failed", "session", "published", "relay", "drop", "store", "handler-failed"] as const;
+    for await (const event of this.#node.events({ kinds: [...told, "message", "missed"], maxQueued: 65_536 })) {
+      if (event.kind === "message") {
+        if (event.direction === "out" && event.messageId !== undefined) {
+          this.#settlements.write({ messageId: event.messageId, outcome: event.outcome });
+        }
+        this.#lookAgain();
+        continue;
+      }
       writeSync(file, `${now().toFixed(0)} ${JSON.stringify(event, plainly)}\n`);
       if (event.kind !== "relay") continue;
       this.#relayEvents.set(event.state, (this.#relayEvents.get(event.state) ?? 0) + 1);

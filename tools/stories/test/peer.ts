@@ -3,9 +3,16 @@ import { fork } from "node:child_process";
 import { cp, mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Effect, type Ending, readEffects, readEndings } from "../src/effects-log.ts";
+import {
+  type Effect,
+  type Ending,
+  readEffects,
+  readEndings,
+  readSettlements,
+  type Settlement,
+} from "../src/effects-log.ts";
 import type { Answer, Batch, Given, Order, OrderName, PeerOptions, Reply } from "../src/orders.ts";
-import { Child, type Ended } from "./child.ts";
+import { Child } from "./child.ts";
 
 const program = fileURLToPath(new URL("../dist/story-peer.js", import.meta.url));
 
@@ -85,10 +92,6 @@ export class Peer {
     await this.kill();
   }
 
-  end(signal: NodeJS.Signals): Promise<Ended> {
-    return this.#child!.end(signal);
-  }
-
   /** The total loss: all but who it is, and what it did. To be called while it does not run. */
   forget(): Promise<void> {
     return rm(join(this.#options.folder, "sessions"), { recursive: true });
@@ -107,5 +110,9 @@ export class Peer {
 
   endings(): Ending[] {
     return readEndings(join(this.#options.folder, "endings.log"));
+  }
+
+  settlements(): Settlement[] {
+    return readSettlements(join(this.#options.folder, "settlements.log"));
   }
 }

@@ -16,8 +16,8 @@ export class Random {
     return from + Math.floor((((x ^ (x >>> 14)) >>> 0) / 2 ** 32) * (to - from));
   }
 
-  /** Lets up to 20 ms pass: what is drawn is a moment, and not only an event after which something happens. */
-  moment(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, this.between(0, 20)));
+  /** Lets some time pass, by default up to 20 ms: what is drawn is a moment, and not only an event after which something happens. */
+  moment(maxMs = 20): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.between(0, maxMs)));
   }
 }
