@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** A relay as `egtp-relay` runs it, on a disk that keeps nothing before it was synced. */
 import {
-  gauge,
   readOptions,
   runAsProcess,
   type ServerPlace,
@@ -11,6 +10,7 @@ import {
   serverSpecs,
   serverUsage,
 } from "@egtp/metatracker/command";
+import { gauge } from "@egtp/node/metrics";
 import { LmdbMailboxStore } from "@egtp/relay/lmdb";
 import { relayServer } from "@egtp/relay/server";
 import { RecordFile } from "@egtp/session-store/record-file";
