@@ -35,7 +35,10 @@ export interface NodeOptionsLimits {
 }
 
 export interface NodeOptions {
-  /** Who we are: `createIdentity()`, `identityFromSeed(bytes)`, or `loadIdentity(path)` of `@egtp/node/files`. */
+  /**
+   * Who we are: `createIdentity()`, `identityFromSeed(bytes)`, or `loadIdentity` of `@egtp/node/files` or
+   * `@egtp/node/browser-identity`.
+   */
   readonly identity: Identity;
   /** Where sessions survive a restart. Given over: the node closes it. Default: memory, where nothing survives. */
   readonly sessions?: SessionStore;

@@ -12,7 +12,9 @@ const pages = readPages().filter(({ path }) => !path.startsWith("bench/"));
 const programs = pages.flatMap(programsOf);
 writePrograms(programs);
 
-const named = programs.map((program) => [`${program.page}:${program.line}`, program] as const);
+const named = programs
+  .filter(({ isForBrowsers }) => !isForBrowsers)
+  .map((program) => [`${program.page}:${program.line}`, program] as const);
 test.concurrent("all examples are correct TypeScript", { timeout }, async ({ expect }) => {
   const { code, all } = await compilePrograms();
   expect(all.replaceAll(/^tools\/docs\/dist\//gm, "")).toBe("");

@@ -7,12 +7,13 @@
  *     <!-- continues -->      goes on where the example before it on the page ended: both are one program
  *     <!-- beside -->         runs beside the example before it, once that printed its first line, in the same folder
  *     <!-- prints -->         what the example before it prints; `…` stands for anything
+ *     <!-- in a browser -->   compiled, and run in a page of Chromium
  *     <!-- run -->            commands to carry out, not only to check
  *     <!-- not run: why -->   left alone, whatever its language
  */
 import { findFiles, read } from "./repository.ts";
 
-const marks = ["continues", "beside", "prints", "run"] as const;
+const marks = ["continues", "beside", "in a browser", "prints", "run"] as const;
 export type Mark = (typeof marks)[number] | "not run" | undefined;
 
 export interface Block {

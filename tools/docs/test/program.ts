@@ -24,6 +24,7 @@ export interface Program {
   readonly path: string;
   readonly page: string;
   readonly line: number;
+  readonly isForBrowsers: boolean;
   readonly blocks: Block[];
   /** What its page says that it prints, in order. */
   readonly prints: string[];
@@ -46,7 +47,8 @@ export function programsOf(page: Page): Program[] {
     if (mark === "continues") before().blocks.push(block);
     else {
       const path = join(generated, `${page.path.replaceAll(/\W+/g, "-")}-${line}.ts`);
-      last = { path, page: page.path, line, blocks: [block], prints: [], beside: [] };
+      const isForBrowsers = mark === "in a browser";
+      last = { path, page: page.path, line, isForBrowsers, blocks: [block], prints: [], beside: [] };
       if (mark === "beside") {
         const main = programs.at(-1);
         if (main === undefined) throw new Error(`${page.path}:${line}: there is nothing to run this beside`);
@@ -121,7 +123,8 @@ export function runCommand(line: string): Promise<Ended> {
   return inTurn(() => start("sh", ["-c", line], root, { PATH: path }).ended);
 }
 
-function faultsOf({ page, line, prints }: Program, { code, stdout, all }: Ended): string[] {
+/** What is wrong with how a program ended, or with what it printed. */
+export function faultsOf({ page, line, prints }: Program, { code, stdout, all }: Ended): string[] {
   const place = `${page}:${line}`;
   if (code !== 0) return [`${place} ended with ${code} and printed:\n${all}`];
   if (prints.length === 0 || isAsPromised(stdout, prints)) return [];
