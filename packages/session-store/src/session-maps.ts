@@ -341,6 +341,7 @@ export class SessionMaps {
     if (state.order === undefined) return;
     if (state.epochs.has(epoch)) this.#prove(state);
     this.#use(state);
+    if (this.forgets) return;
     if (state.stagedMarks === undefined) state.stagedMarks = new Set([epoch]);
     else state.stagedMarks.add(epoch);
     this.#staged.add(state);
@@ -599,7 +600,9 @@ export class SessionMaps {
     this.#stage(state);
   }
 
+  /** Nothing is staged for a store that forgets: it would be for nothing, with each message. */
   #stage(state: State): void {
+    if (this.forgets) return;
     state.selfStaged = true;
     this.#staged.add(state);
   }
