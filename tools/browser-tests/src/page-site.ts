@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
-import { build, type Rolldown } from "vite";
+import { bundle } from "./bundle.ts";
 
 const html = `<!doctype html><title>EGTP</title>
 <script type="module">import "/page.js"; globalThis.isReady = true;</script>`;
@@ -14,7 +14,7 @@ export class PageSite implements AsyncDisposable {
 
   /** @param entry - What it sets on `globalThis` is what `evaluate` finds. */
   static async serve(entry: URL): Promise<PageSite> {
-    const script = await bundle(fileURLToPath(entry));
+    const script = await bundle(fileURLToPath(entry), { minify: false });
     const server = createServer((request, response) => {
       const isScript = request.url === "/page.js";
       response.setHeader("content-type", isScript ? "text/javascript" : "text/html; charset=utf-8");
@@ -43,17 +43,4 @@ export class PageSite implements AsyncDisposable {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
-}
-
-/** What a bundler makes of a program: one file. */
-async function bundle(entry: string): Promise<string> {
-  const output = (await build({
-    configFile: false,
-    logLevel: "error",
-    resolve: { conditions: ["@egtp/source", "module", "browser", "production"] },
-    build: { write: false, minify: false, target: "es2023", modulePreload: false, rolldownOptions: { input: entry } },
-  })) as Rolldown.RolldownOutput;
-  const [chunk, ...others] = output.output;
-  if (others.length > 0) throw new Error(`${entry} became several files`);
-  return chunk.code;
 }
