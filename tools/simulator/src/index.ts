@@ -1,6 +1,7 @@
 export { minimise } from "./minimise.ts";
 export { noFaults } from "./network.ts";
-export { attack, converge, type Profile, profiles, type Report, run, settleDown } from "./run.ts";
+export { realCores } from "./real-cores.ts";
+export { attack, converge, coresProfile, type Profile, profiles, type Report, run, settleDown } from "./run.ts";
 export type { Cores, SimPeer } from "./sim-peer.ts";
 export { realStack } from "./stack/real-stack.ts";
 export { runStack, type StackProfile, type StackReport, stackProfiles } from "./stack/stack-run.ts";

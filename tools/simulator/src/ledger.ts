@@ -11,6 +11,8 @@ export interface Handover {
   readonly rollbacks: number;
   readonly messageId: string;
   readonly at: number;
+  /** Its handler has done what it does. */
+  isFinished: boolean;
 }
 
 export interface Entry {

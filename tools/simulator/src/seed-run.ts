@@ -1,9 +1,8 @@
 /** One seed with one profile, of either kind, and the few acts that show why it failed. */
 
-import { Mesgen } from "@egtp/mesgen";
-import { Delivery } from "@egtp/node/delivery";
 import { minimise } from "./minimise.ts";
-import { type Profile, profiles, run } from "./run.ts";
+import { realCores } from "./real-cores.ts";
+import { coresProfile, type Profile, profiles, run } from "./run.ts";
 import { realStack } from "./stack/real-stack.ts";
 import { runStack, type StackProfile, stackProfiles } from "./stack/stack-run.ts";
 import { actMark, type Violation } from "./world.ts";
@@ -45,25 +44,27 @@ export function usesRealCrypto(seed: number): boolean {
 
 export async function runSeed(seed: number, profile: AnyProfile, options: SeedOptions): Promise<Outcome> {
   if (isStackProfile(profile)) return runStack(seed, profile, { stack: realStack, ...options });
-  return run(seed, profile, { cores: { Mesgen, Delivery }, ...options });
+  return run(seed, profile, { cores: realCores, ...options });
 }
 
-/** How long may be spent on finding fewer acts. */
-const minimiseMs = 20_000;
-
-/** Tells a failed run with as few acts as were found to show the same. */
+/**
+ * Tells a failed run with as few acts as were found to show the same.
+ *
+ * @param limitMs - How long may be spent on finding fewer acts.
+ */
 export async function explain(
   seed: number,
   profile: AnyProfile,
   realCrypto: boolean,
   { violations, acts: actsOfRun }: Outcome,
+  limitMs: number,
 ): Promise<Failure> {
   const property = violations[0]!.property;
   const isShown = async (acts: ReadonlySet<number>): Promise<boolean> => {
     const again = await runSeed(seed, profile, { realCrypto, acts });
     return again.violations.some((violation) => violation.property === property);
   };
-  const acts = await minimise(actsOfRun, isShown, minimiseMs);
+  const acts = await minimise(actsOfRun, isShown, limitMs);
   const { log } = await runSeed(seed, profile, { realCrypto, acts: new Set(acts), trace: true });
   return { seed, profile, realCrypto, violations, actsOfRun, acts, log: shortened(log) };
 }
@@ -85,11 +86,10 @@ function isStackProfile(profile: string): profile is StackProfile {
 
 /** Which profiles a seed is run with: most seeds are spent where most can go wrong. */
 export function chooser(name: string): ((seed: number) => readonly AnyProfile[]) | undefined {
-  const ofCores = (seed: number): Profile => (seed % 8 === 0 ? "loss" : seed % 8 === 1 ? "strangers" : "chaos");
   const ofStack = (seed: number): StackProfile => (seed % 4 === 0 ? "mail" : "storm");
-  if (name === "cores") return (seed) => [ofCores(seed)];
+  if (name === "cores") return (seed) => [coresProfile(seed)];
   if (name === "stack") return (seed) => [ofStack(seed)];
-  if (name === "all") return (seed) => [ofCores(seed), ofStack(seed)];
+  if (name === "all") return (seed) => [coresProfile(seed), ofStack(seed)];
   const only = [...profiles, ...stackProfiles].find((profile) => profile === name);
   return only && (() => [only]);
 }

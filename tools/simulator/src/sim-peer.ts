@@ -3,9 +3,9 @@
  * network, disk and clock. It can crash, come back with its store kept, lost or rolled back, and have its clock set.
  */
 
-import type { CryptoProvider, Identity, Mesgen, MesgenOptions } from "@egtp/mesgen";
-import type { Delivery, DeliveryOptions, DeliverySink, Incoming, Outgoing } from "@egtp/node/delivery";
-import { Endpoint } from "@egtp/node/endpoint";
+import type { CryptoProvider, Identity, Mesgen, MesgenLimits, MesgenOptions } from "@egtp/mesgen";
+import type { Delivery, DeliveryLimits, DeliveryOptions, DeliverySink, Incoming, Outgoing } from "@egtp/node/delivery";
+import type { Endpoint, EndpointOptions } from "@egtp/node/endpoint";
 import { SessionMaps } from "@egtp/session-store";
 import { decodeEnvelope, type Millis, type PeerId, toHex } from "@egtp/wire";
 import type { Clock } from "./clock.ts";
@@ -18,6 +18,13 @@ import type { Random } from "./random.ts";
 export interface Cores {
   readonly Mesgen: new (options: MesgenOptions) => Mesgen;
   readonly Delivery: new (options: DeliveryOptions) => Delivery;
+  readonly Endpoint: new (options: EndpointOptions) => Endpoint;
+}
+
+/** Of a run: small ones let it come across what takes long otherwise. */
+export interface RunLimits {
+  readonly mesgen: Partial<MesgenLimits>;
+  readonly delivery: Partial<DeliveryLimits>;
 }
 
 /**
@@ -33,6 +40,11 @@ export interface Surroundings {
   readonly random: Random;
   readonly cores: Cores;
   readonly crypto: CryptoProvider;
+  readonly limits: RunLimits;
+  /** Told of each message that is handed over. */
+  readonly onHandover: (peer: SimPeer) => void;
+  /** Told of each start. */
+  readonly onStart: (peer: SimPeer) => void;
   readonly violate: (property: string, detail: string) => void;
   readonly log: (line: () => string) => void;
 }
@@ -49,6 +61,7 @@ export class SimPeer implements Station {
   up = false;
   /** Process lives begun. */
   life = 0;
+  /** Raised when the store forgets something. */
   storeLife = 0;
   rollbacks = 0;
   endpoint!: Endpoint;
@@ -67,6 +80,8 @@ export class SimPeer implements Station {
   /** The envelope that was last at hand. */
   #passing: Recorded | undefined;
   readonly #unsettled = new Map<Outgoing, Entry>();
+  /** Until there is room in the outbox. */
+  #waiting: { readonly entry: Entry; readonly deadlineAt: Millis }[] = [];
 
   constructor(world: Surroundings, name: string, identity: Identity, offsetMs: number) {
     this.#world = world;
@@ -95,7 +110,7 @@ export class SimPeer implements Station {
 
   /** @param bornAgoMs - For a store that begins here: how long ago by this peer's clock it was born. */
   start(bornAgoMs = 0): void {
-    const { crypto, cores } = this.#world;
+    const { crypto, cores, limits } = this.#world;
     this.#offsetMs = this.#machineOffsetMs;
     const now = this.now();
     const maps = SessionMaps.open(this.disk.open(), {
@@ -104,14 +119,20 @@ export class SimPeer implements Station {
       bornWithIdentity: false,
     });
     void maps.commit();
-    const mesgen = new cores.Mesgen({ identity: this.identity, maps, crypto, limits: { counterLeap: 32 } });
-    const delivery = new cores.Delivery({ epoch: mesgen.epoch, maps, sink: this.#sink(), limits: {} });
-    this.endpoint = new Endpoint({ mesgen, delivery, maps });
+    const mesgen = new cores.Mesgen({
+      identity: this.identity,
+      maps,
+      crypto,
+      limits: { counterLeap: 32, ...limits.mesgen },
+    });
+    const delivery = new cores.Delivery({ epoch: mesgen.epoch, maps, sink: this.#sink(), limits: limits.delivery });
+    this.endpoint = new cores.Endpoint({ mesgen, delivery, maps });
     this.up = true;
     this.life += 1;
     this.#timerAt = Infinity;
     this.#world.log(() => `${this.name} starts, life ${this.life}, store ${this.storeLife}`);
     this.#world.network.collect(this.id);
+    this.#world.onStart(this);
   }
 
   crash(kind: CrashKind, downMs: number): void {
@@ -120,6 +141,7 @@ export class SimPeer implements Station {
     this.#world.log(() => `${this.name} ends, store ${kind}`);
     for (const entry of this.#unsettled.values()) entry.orphaned = true;
     this.#unsettled.clear();
+    for (const { entry } of this.#waiting.splice(0)) entry.orphaned = true;
     if (kind === "stopped") {
       this.endpoint.mesgen.lowerLimits();
       void this.endpoint.maps.commit();
@@ -130,8 +152,11 @@ export class SimPeer implements Station {
       this.rollbacks += 1;
       // What lies between a snapshot and its silent restoration is excepted.
       this.#opened.clear();
-    } else if (kind === "torn") this.disk.tear(this.#chance());
-    else if (kind === "flipped") this.disk.flip(this.#chance());
+    } else if (kind === "torn" || kind === "flipped") {
+      if (kind === "torn") this.disk.tear(this.#chance());
+      else this.disk.flip(this.#chance());
+      this.storeLife += 1;
+    }
     this.#world.clock.after(downMs, () => this.start());
   }
 
@@ -154,25 +179,33 @@ export class SimPeer implements Station {
     if (!this.up) return undefined;
     const { ledger, clock } = this.#world;
     const entry = ledger.enter(this.id, to, clock.now, size, isRequest, this.#chance(size).chance(0.1));
-    const now = this.now();
-    const outgoing = this.endpoint.delivery.enqueue(
-      to,
-      {
-        type: isRequest ? "sim/ask" : "sim/tell",
-        body: entry.body,
-        request: isRequest,
-        deadlineAt: now + deadlineMs,
-        established: entry.needsSession,
-        context: entry,
-      },
-      now,
-    );
-    this.#unsettled.set(outgoing, entry);
-    this.#world.log(
-      () => `${this.name} is asked to send message ${entry.serial}, number ${outgoing.number}, ${size} bytes`,
-    );
-    this.#planTurn();
+    this.#world.log(() => `${this.name} is asked to send message ${entry.serial}, ${size} bytes`);
+    this.#waiting.push({ entry, deadlineAt: this.now() + deadlineMs });
+    this.#enqueueWaiting();
     return entry;
+  }
+
+  /** Lets what waits for room in an outbox have it, in the order of sending. */
+  #enqueueWaiting(): void {
+    const { delivery } = this.endpoint;
+    const now = this.now();
+    const full = new Set<PeerId>();
+    this.#waiting = this.#waiting.filter(({ entry, deadlineAt }) => {
+      const { to, body, isRequest, needsSession } = entry;
+      if (deadlineAt <= now) {
+        this.#end(entry, "unreachable");
+        return false;
+      }
+      if (full.has(to) || !delivery.hasRoom(to, body.length)) {
+        full.add(to);
+        return true;
+      }
+      const type = isRequest ? "sim/ask" : "sim/tell";
+      const draft = { type, body, request: isRequest, deadlineAt, established: needsSession, context: entry };
+      this.#unsettled.set(delivery.enqueue(to, draft, now), entry);
+      return false;
+    });
+    this.#planTurn();
   }
 
   /** @param injected - An attacker put it there. */
@@ -251,19 +284,25 @@ export class SimPeer implements Station {
         this.#settled(outgoing, "delivered");
       },
       stored: () => {},
-      room: () => {},
+      room: () => this.#enqueueWaiting(),
     };
   }
 
   #settled(outgoing: Outgoing, state: string): void {
     const entry = this.#unsettled.get(outgoing);
     this.#unsettled.delete(outgoing);
-    if (entry === undefined) return;
+    if (entry !== undefined) this.#end(entry, state);
+  }
+
+  #end(entry: Entry, state: string): void {
     if (entry.outcome !== undefined) this.#world.violate("P1", `message ${entry.serial} settled twice`);
     entry.outcome = state;
     entry.endedAt = this.#world.clock.now;
-    if (state === "delivered" && entry.handovers.length === 0) {
-      this.#world.violate("P1", `message ${entry.serial} is said to be delivered and never was`);
+    if (state === "delivered" && !entry.handovers.some(({ isFinished }) => isFinished)) {
+      this.#world.violate("P1", `message ${entry.serial} is said to be delivered, and no handler has finished with it`);
+    }
+    if (state === "unreachable" && entry.handovers.length > 0) {
+      this.#world.violate("P1", `message ${entry.serial} is said not to have left and was handed over`);
     }
   }
 
@@ -280,6 +319,7 @@ export class SimPeer implements Station {
       rollbacks: this.rollbacks,
       messageId: incoming.messageId,
       at: clock.now,
+      isFinished: false,
     };
     this.#world.log(() => `${this.name} is handed message ${entry.serial}`);
     if (incoming.early && entry.needsSession) violate("P4", `message ${entry.serial} came early and must not`);
@@ -287,8 +327,10 @@ export class SimPeer implements Station {
     const before = entry.handovers.at(-1);
     if (before !== undefined) this.#judgeRepeat(entry, before, handover);
     entry.handovers.push(handover);
+    this.#world.onHandover(this);
     const chance = this.#chance(incoming.body.length);
     if (chance.chance(0.9)) {
+      handover.isFinished = true;
       if (entry.isRequest) this.endpoint.delivery.reply(incoming, entry.body, this.now());
       return "handled";
     }
@@ -296,6 +338,7 @@ export class SimPeer implements Station {
     const { life } = this;
     clock.after(chance.unit() * 3_000, () => {
       if (!this.up || this.life !== life) return;
+      handover.isFinished = true;
       if (entry.isRequest) this.endpoint.delivery.reply(incoming, entry.body, this.now());
       else this.endpoint.delivery.handled(incoming, this.now());
       this.#planTurn();
@@ -308,9 +351,12 @@ export class SimPeer implements Station {
     const { violate } = this.#world;
     if (before.rollbacks !== again.rollbacks) return; // What lies between a snapshot and its silent restoration is excepted.
     if (before.life === again.life) violate("P2", `message ${entry.serial} was handed over twice in one process life`);
-    else if (entry.outcome === "delivered" && (entry.endedAt ?? 0) < (this.#passing?.sentAt ?? 0)) {
-      // What was under way when the receipt came may still arrive; nothing may be sent again after it.
-      violate("P2", `message ${entry.serial} was sent and handed over again after its handled receipt`);
+    else if (entry.outcome === "delivered") {
+      // What was under way when the receipt came may still arrive at a store that forgot; nothing may be sent again after it.
+      const isForgotten = before.storeLife !== again.storeLife;
+      if (!isForgotten || (entry.endedAt ?? 0) < (this.#passing?.sentAt ?? 0)) {
+        violate("P2", `message ${entry.serial} was handed over again after its handled receipt`);
+      }
     }
     if (before.messageId !== again.messageId) violate("P2", `message ${entry.serial} came again under another ID`);
   }

@@ -7,7 +7,7 @@ import { type Entry, Ledger } from "./ledger.ts";
 import { Network } from "./network.ts";
 import { Random } from "./random.ts";
 import { Script } from "./script.ts";
-import { type Cores, type CrashKind, SimPeer, type Surroundings } from "./sim-peer.ts";
+import { type Cores, type CrashKind, type RunLimits, SimPeer, type Surroundings } from "./sim-peer.ts";
 
 export interface Violation {
   readonly property: string;
@@ -40,6 +40,11 @@ export class World implements Surroundings {
   readonly lines: string[] = [];
   readonly crypto: Surroundings["crypto"];
   readonly cores: Cores;
+  limits: RunLimits = { mesgen: {}, delivery: {} };
+  onHandover: (peer: SimPeer) => void = () => {};
+  onStart: (peer: SimPeer) => void = () => {};
+  /** Of what is sent. */
+  requestShare = 0.3;
   crashes = 0;
   readonly #trace: boolean;
 

@@ -1,9 +1,7 @@
 /** A failure is told with the few acts that show it. */
 
-import { Mesgen } from "@egtp/mesgen";
-import { Delivery } from "@egtp/node/delivery";
 import { describe, expect, it } from "vitest";
-import { loadVariant, minimise, run, variants } from "../src/index.ts";
+import { loadVariant, minimise, realCores, run, variants } from "../src/index.ts";
 
 const longMs = 60_000;
 /** Time for finding few acts of a run. */
@@ -18,7 +16,7 @@ describe("acts", { timeout: longMs }, () => {
   });
 
   it("all of them make the run that has no choice of them", () => {
-    const cores = { Mesgen, Delivery };
+    const cores = realCores;
     const whole = run(11, "chaos", { cores, trace: true });
     const acts = new Set(Array.from({ length: whole.acts }, (_, act) => act));
     expect(run(11, "chaos", { cores, trace: true, acts })).toEqual(whole);

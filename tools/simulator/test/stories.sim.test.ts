@@ -1,15 +1,13 @@
 /** Each property of docs/spec.md, "Properties", as a story of its own on the simulator. All of them in milliseconds. */
 
-import { Mesgen } from "@egtp/mesgen";
-import { Delivery } from "@egtp/node/delivery";
 import { decodeEnvelope, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
-import { attack, converge, noFaults, type SimPeer, settleDown, World } from "../src/index.ts";
+import { attack, converge, noFaults, realCores, type SimPeer, settleDown, World } from "../src/index.ts";
 
 const secondMs = 1_000;
 const hourMs = 3_600 * secondMs;
 const longAgoMs = 90 * hourMs;
-const cores = { Mesgen, Delivery };
+const cores = realCores;
 
 /** Two peers that have talked, and a network of 100 ms without faults. */
 function pair(seed: number): { world: World; a: SimPeer; b: SimPeer } {

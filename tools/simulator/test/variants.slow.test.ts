@@ -1,12 +1,17 @@
-import { expect, it } from "vitest";
-import { loadVariant, run, variants } from "../src/index.ts";
+/** The simulator can fail: every rule that is taken out is missed within 10,000 seeds. It prints the number that each took. */
 
-it("the protocol that accepts counters again is caught within 10,000 seeds", { timeout: 1_800_000 }, async () => {
-  const variant = variants.find(({ name }) => name === "accepts-counters-again");
-  if (variant === undefined) throw new Error("no such variant");
+import { expect, it } from "vitest";
+import { coresProfile, loadVariant, run, variants } from "../src/index.ts";
+
+const maxSeeds = 10_000;
+
+it.each(variants)("the protocol without a rule: $name is caught", { timeout: 3_600_000 }, async (variant) => {
   const cores = await loadVariant(variant);
-  for (let seed = 1; seed <= 10_000; seed++) {
-    if (run(seed, "chaos", { cores }).violations.length > 0) return;
+  for (let seed = 1; seed <= maxSeeds; seed++) {
+    const { profile, violations } = run(seed, coresProfile(seed), { cores });
+    if (violations.length === 0) continue;
+    process.stdout.write(`${variant.name}: seed ${seed} (${profile}), ${violations[0]!.property}\n`);
+    return;
   }
   expect.unreachable(variant.rule);
 });

@@ -242,6 +242,7 @@ export class StackPeer extends Station {
       rollbacks: this.rollbacks,
       messageId,
       at: clock.now,
+      isFinished: true,
     };
     log(() => `${this.name} is handed message ${entry.serial}`);
     if (this.#current !== undefined) {
