@@ -260,11 +260,11 @@ class RunningNode implements EgtpNode {
         stopMs,
       );
     }
+    const parts: Promise<void>[] = [];
     for (const part of this.#startedParts.splice(0)) {
-      await this.#atMost(
-        part.stop().catch(() => {}),
-        stopMs,
-      );
+      const stopping = part.stop().catch(() => {});
+      parts.push(stopping);
+      await this.#atMost(stopping, stopMs);
     }
     this.#state = "stopped";
     const linkless = wasRunning ? this.#router.stop() : Promise.resolve();
@@ -279,6 +279,8 @@ class RunningNode implements EgtpNode {
       this.#mesgen.lowerLimits();
       await this.#maps.close();
     }
+    // One may have waited for a disk all that time: what it holds is free for others when we say that we stopped.
+    await Promise.all(parts);
   }
 
   /** Writes what is staged. @returns Whether the store has everything now. */

@@ -21,7 +21,10 @@ export interface NodePart {
    * @param tell - Hands an event to whoever reads the node's events.
    */
   start(node: EgtpNode, options: NodeOptions, tell: (event: NodeEvent) => void): Promise<void>;
-  /** Called while the node may still send. Should take no longer than a round trip. */
+  /**
+   * Called while the node may still send. Should take no longer than a round trip: after `limits.node.stopMs` the node goes on
+   * without it, and says that it stopped when this did.
+   */
   stop(): Promise<void>;
 }
 

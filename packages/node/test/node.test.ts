@@ -452,6 +452,27 @@ describe("the end", () => {
     expect(told).toEqual(["start one", "start two", "stop two", "stop one"]);
   });
 
+  test("a part that takes long to stop does not keep the node sending, and what it holds is free when the node stopped", async () => {
+    let release = (): void => {};
+    const slow: NodePart = {
+      start: async () => {},
+      stop: () =>
+        new Promise((resolve) => {
+          release = resolve;
+        }),
+    };
+    const { node } = await world.join("slow", { parts: [slow], limits: { node: { stopMs: 1_000 } } });
+    let isStopped = false;
+    const stopping = node.stop().then(() => {
+      isStopped = true;
+    });
+    await world.time.pass(2_000);
+    await expect(node.send(alice.node.peerId, echo, bytes(1))).rejects.toMatchObject({ code: "EGTP_NODE_STOPPED" });
+    expect(isStopped).toBe(false);
+    release();
+    await stopping;
+  });
+
   test("await using stops it", async () => {
     let peerId: PeerId;
     {
