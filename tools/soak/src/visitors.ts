@@ -1,0 +1,100 @@
+/**
+ * Those who come and go: each visit is a node that is made, sends something, waits until it was delivered, and is stopped. Who
+ * comes again has its sessions, unless it forgot them.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { createIdentity, createNode, type EgtpNode, type NodeOptions } from "@egtp/node";
+import { tcp } from "@egtp/node/tcp";
+import { MemorySessionStore, type SessionStore } from "@egtp/session-store";
+import { LmdbSessionStore } from "@egtp/session-store/lmdb";
+import type { Random } from "./random.ts";
+import { note, visitorLimits, type World } from "./world.ts";
+
+/** More than the tables of those who stay hold. */
+const visitors = 400;
+/** Of them, those that keep their sessions in a file. */
+const withFile = 16;
+/** One visit of so many leads through the relay. */
+const relayedEvery = 12;
+/** One visitor of so many has forgotten its sessions. */
+const forgetsEvery = 5;
+const maxNotes = 8;
+/** Nothing takes so long, even while a server is away. */
+const timeoutMs = 60_000;
+
+interface Visitor {
+  readonly identity: ReturnType<typeof createIdentity>;
+  readonly folder: string | undefined;
+  memory: MemorySessionStore;
+}
+
+export class Visitors {
+  /** Visits that ended well. */
+  visits = 0;
+  sent = 0;
+  readonly faults: string[] = [];
+  readonly #world: World;
+  readonly #random: Random;
+  /** Those who are not visiting: a key is for one run at a time. */
+  readonly #waiting: Visitor[];
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.#random = random;
+    this.#waiting = Array.from({ length: visitors }, (_, n) => ({
+      identity: createIdentity(),
+      folder: n < withFile ? join(world.folder, `visitor-${n}`) : undefined,
+      memory: new MemorySessionStore(),
+    }));
+  }
+
+  async visit(): Promise<void> {
+    const random = this.#random;
+    const [visitor] = this.#waiting.splice(random.below(this.#waiting.length), 1) as [Visitor];
+    const isRelayed = random.below(relayedEvery) === 0;
+    const notes = 1 + random.below(maxNotes);
+    const node = await this.#open(visitor, random.below(forgetsEvery) === 0, isRelayed);
+    const to = isRelayed ? this.#world.hidden : this.#world.listener;
+    if (!isRelayed) node.introduce(to.peerId, this.#world.ways);
+    await node.start();
+    await Promise.all(Array.from({ length: notes }, () => this.#send(node, to)));
+    await node.stop();
+    this.#waiting.push(visitor);
+    this.visits += 1;
+  }
+
+  async #send(node: EgtpNode, to: EgtpNode): Promise<void> {
+    const outcome = await node.send(to.peerId, note, new Uint8Array(100), {
+      timeoutMs,
+      softTimeoutMs: timeoutMs,
+      failFast: false,
+    });
+    this.sent += 1;
+    if (outcome.state !== "delivered") this.faults.push(`a note ended as ${outcome.state}`);
+  }
+
+  async #open(visitor: Visitor, forgets: boolean, isRelayed: boolean): Promise<EgtpNode> {
+    const { identity } = visitor;
+    const base: NodeOptions = {
+      identity,
+      sessions: await openSessions(visitor, forgets),
+      transports: [tcp({ listen: false })],
+      limits: visitorLimits,
+      allowPrivateAddresses: true,
+    };
+    if (!isRelayed) return createNode(base);
+    const { lookup, part } = this.#world.parts();
+    return createNode({ ...base, lookup, parts: [part] });
+  }
+}
+
+async function openSessions(visitor: Visitor, forgets: boolean): Promise<SessionStore> {
+  const { folder } = visitor;
+  if (folder === undefined) {
+    if (forgets) visitor.memory = new MemorySessionStore();
+    return visitor.memory;
+  }
+  if (forgets) await rm(folder, { recursive: true, force: true });
+  return LmdbSessionStore.open(folder);
+}
