@@ -21,10 +21,9 @@ export async function twoRuns(place: Place): Promise<void> {
   await newer.order("relayEvents", { state: "replaced", count: 1 });
   await older.order("relayEvents", { state: "superseded", count: 1 });
 
-  // Each time that the older one asks it is told so; the newer one may register again as often as it likes.
+  // The older one was told on its link, or when it asked; the newer one may register again as often as it likes.
   const askedAgain = (): Promise<number> => relay.count("egtp_relay_registrations_total", "superseded");
   const before = await askedAgain();
-  expect(before).toBeGreaterThan(0);
   for (const batch of ["first", "second", "third"]) {
     expectTally(await carol.send(newer, batch, 100), { delivered: 100 });
     account(newer, batch, 100);
