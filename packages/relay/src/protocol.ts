@@ -104,13 +104,17 @@ export function encodePassAlong(recipient: Uint8Array, envelope: Uint8Array): Ui
 }
 
 /**
- * The same without a copy, when the envelope has the bytes for it in its memory.
+ * The same without a copy, when the envelope has memory of its own with room for that. What lies before it in a larger piece
+ * may be another envelope.
  *
  * @param envelope - Given over, with the 32 bytes before it, as a relayed link asks for.
  */
 export function encodePassAlongInPlace(recipient: Uint8Array, envelope: Uint8Array): Uint8Array {
-  if (envelope.byteOffset < peerIdBytes) return encodePassAlong(recipient, envelope);
-  const body = new Uint8Array(envelope.buffer, envelope.byteOffset - peerIdBytes, peerIdBytes + envelope.length);
+  const { buffer, byteOffset, length } = envelope;
+  if (byteOffset !== peerIdBytes || buffer.byteLength !== peerIdBytes + length) {
+    return encodePassAlong(recipient, envelope);
+  }
+  const body = new Uint8Array(buffer);
   body.set(recipient);
   return body;
 }

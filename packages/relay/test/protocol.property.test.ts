@@ -57,13 +57,25 @@ describe("what is encoded is decoded", () => {
     fc.assert(
       fc.property(bytesOf(32), envelope, (recipient, bytes) => {
         expect(decodePassAlong(encodePassAlong(recipient, bytes))).toEqual({ recipient, envelope: bytes });
-        const memory = new Uint8Array([...new Uint8Array(40).fill(0xee), ...bytes]);
-        const body = encodePassAlongInPlace(recipient, memory.subarray(40));
+        const memory = new Uint8Array([...new Uint8Array(32), ...bytes]);
+        const body = encodePassAlongInPlace(recipient, memory.subarray(32));
         expect(body).toEqual(encodePassAlong(recipient, bytes));
         expect(body.buffer).toBe(memory.buffer);
-        expect(memory.subarray(0, 8)).toEqual(new Uint8Array(8).fill(0xee));
         // Without room before it there must be a copy.
         expect(encodePassAlongInPlace(recipient, bytes)).toEqual(body);
+      }),
+    );
+  });
+
+  it("pass along leaves what lies beside the envelope in a larger piece of memory as it is", () => {
+    fc.assert(
+      fc.property(bytesOf(32), envelope, fc.nat(100), fc.nat(100), (recipient, bytes, before, after) => {
+        fc.pre(before !== 32 || after > 0);
+        const piece = new Uint8Array([...new Uint8Array(before).fill(0xee), ...bytes, ...new Uint8Array(after)]);
+        const copy = piece.slice();
+        const body = encodePassAlongInPlace(recipient, piece.subarray(before, before + bytes.length));
+        expect(body).toEqual(encodePassAlong(recipient, bytes));
+        expect(piece).toEqual(copy);
       }),
     );
   });

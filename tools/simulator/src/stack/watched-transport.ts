@@ -73,6 +73,10 @@ class WatchedLink implements Link {
     this.#to = to;
   }
 
+  get headBytes(): number {
+    return this.#link.headBytes ?? 0;
+  }
+
   get bytesReceived(): number {
     return this.#link.bytesReceived;
   }
