@@ -1,6 +1,6 @@
 /** Each example runs to its end, and prints what it says at its end that it prints. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,8 +27,11 @@ test.concurrent.for(examples)("%s", { timeout: 60_000 }, async (name, { expect: 
 describeSessionStore(
   "in a file, of an example",
   () => {
-    const path = join(mkdtempSync(join(tmpdir(), "file-store-")), "sessions");
-    return { open: () => new FileStore(path) };
+    const place = mkdtempSync(join(tmpdir(), "file-store-"));
+    return {
+      open: () => new FileStore(join(place, "sessions")),
+      dispose: () => rmSync(place, { recursive: true }),
+    };
   },
   { describe, it },
 );
