@@ -19,6 +19,25 @@ describe("each rule and property of the specification has a test that bears its 
   });
 });
 
+describe("each promise of the security page has a test, in that file and with that title", () => {
+  const promises = [...read("docs/security.md").matchAll(/^\| (.+) \| `(.+)`: (.+) \|$/gm)];
+
+  test("each row of its tables of promises is one", () => {
+    const promised = /## What is promised([\s\S]*?)\n## /.exec(read("docs/security.md"))![1]!;
+    const rows = promised.split("\n").filter((line) => /^\| (?!promise|---)/.test(line));
+    expect(promises.length).toBeGreaterThan(20);
+    expect(promises).toHaveLength(rows.length);
+  });
+
+  test.for(promises.map(([, promise = "", path = "", title = ""]) => [promise, path, title] as const))(
+    "%s",
+    ([, path, title]) => {
+      const quoted = title.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+      expect(read(path)).toMatch(new RegExp(`\\b(?:describe|it|test)\\b[^"'\`\\n]*\\(\\s*(["'\`])${quoted}\\1`));
+    },
+  );
+});
+
 /** The ladder: each package stands on those before it, and may throw their errors. */
 const packages = ["wire", "session-store", "mesgen", "node", "metatracker", "relay"];
 const code = /\bEGTP_[A-Z0-9]+(?:_[A-Z0-9]+)*\b/g;
