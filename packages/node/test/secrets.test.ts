@@ -28,7 +28,7 @@ function tracesOf(secret: Uint8Array): string[] {
 /** All that is told, as somebody would log it. */
 function written(...told: readonly unknown[]): string {
   const plain = (_key: string, value: unknown): unknown =>
-    value instanceof Error ? { ...value, message: value.message, stack: value.stack, cause: value.cause } : value;
+    value instanceof Error ? [value.message, value.stack, value.cause, Object.entries(value)] : value;
   return told
     .map(
       (one) =>
