@@ -55,6 +55,9 @@ const nodeLimits: NodeOptionsLimits = {
   },
 };
 
+/** Whoever was forgotten by a metatracker is known there again after a second, and not after two minutes. */
+const lookupLimits = { maxCached: few, recheckMs: 1_000, minRefreshMs: 500, minRetryMs: 500 };
+
 /** Of those who come and go. */
 export const visitorLimits: NodeOptionsLimits = { node: { busyRetryMs: 250, maxRetryMs: 500 } };
 
@@ -195,7 +198,7 @@ async function openPeer(
 }
 
 function lookupAt({ node }: Server): MetatrackersOptions {
-  return { metatrackers: [{ peer: node.peerId, strategies: waysTo(node) }], limits: { maxCached: few } };
+  return { metatrackers: [{ peer: node.peerId, strategies: waysTo(node) }], limits: lookupLimits };
 }
 
 function waysTo(node: EgtpNode): readonly Strategy[] {
