@@ -126,6 +126,11 @@ export function readSettlements(path: string): Settlement[] {
   return readLines(path).map(([messageId = "", outcome = ""]) => ({ messageId, outcome }));
 }
 
+/** What a node told, and when it was written down. */
+export function readEvents(path: string): { readonly at: number; readonly text: string }[] {
+  return readLines(path).map(([at, ...words]) => ({ at: Number(at), text: words.join(" ") }));
+}
+
 /** The words of each line; none when there is no such file. A line that its process did not finish is left out. */
 function readLines(path: string): string[][] {
   let text: string;

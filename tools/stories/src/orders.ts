@@ -8,6 +8,8 @@ import type { RelayClientOptions, RelayClientStats } from "@egtp/relay";
 export interface PeerOptions {
   readonly folder: string;
   readonly bootPages: readonly string[];
+  /** Load boot pages by http: from other machines, too. */
+  readonly allowInsecure?: boolean;
   readonly keepOutbox?: boolean;
   readonly relayCount?: number;
   /** A kill takes along what was written and not synced, as if the power were cut. */

@@ -52,23 +52,18 @@ class StoryPeer {
   /** Looked at after every effect, ending and event. */
   #waiting: { readonly isOver: () => boolean; readonly resolve: () => void }[] = [];
 
-  static async start({
-    folder,
-    bootPages,
-    keepOutbox = false,
-    relayCount = 2,
-    losesUnsynced = false,
-    limits = {},
-  }: PeerOptions) {
+  static async start(options: PeerOptions): Promise<StoryPeer> {
+    const { folder, bootPages, allowInsecure = false, keepOutbox = false, relayCount = 2, limits = {} } = options;
     const sessions = join(folder, "sessions");
     const relay = relayClient({ count: relayCount, ...(limits.relay !== undefined && { limits: limits.relay }) });
     const node = await createNode({
       identity: await loadIdentity(join(folder, "identity.key")),
-      sessions: losesUnsynced
-        ? unsyncedStore(await LmdbSessionStore.open(sessions, { sync: "flush" }))
-        : await LmdbSessionStore.open(sessions),
+      sessions:
+        options.losesUnsynced === true
+          ? unsyncedStore(await LmdbSessionStore.open(sessions, { sync: "flush" }))
+          : await LmdbSessionStore.open(sessions),
       transports: [tcp({ listen: false })],
-      lookup: metatrackers({ bootPages, ...(limits.lookup !== undefined && { limits: limits.lookup }) }),
+      lookup: metatrackers({ bootPages, allowInsecure, ...(limits.lookup !== undefined && { limits: limits.lookup }) }),
       parts: [relay],
       keepOutbox,
       allowPrivateAddresses: true, // stories take place on loopback

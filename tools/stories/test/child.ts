@@ -7,6 +7,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** What runs Node.js, in a network namespace if one is named; signals to the process reach Node.js itself. */
+export function nodeIn(namespace: string | undefined): readonly [command: string, ...args: string[]] {
+  return namespace === undefined ? [process.execPath] : ["ip", "netns", "exec", namespace, process.execPath];
+}
+
 export class Child {
   readonly name: string;
   readonly process: ChildProcess;

@@ -8,11 +8,12 @@ import {
   type Ending,
   readEffects,
   readEndings,
+  readEvents,
   readSettlements,
   type Settlement,
 } from "../src/effects-log.ts";
 import type { Answer, Batch, Given, Order, OrderName, PeerOptions, Reply } from "../src/orders.ts";
-import { Child } from "./child.ts";
+import { Child, nodeIn } from "./child.ts";
 
 const program = fileURLToPath(new URL("../dist/story-peer.js", import.meta.url));
 
@@ -23,13 +24,16 @@ interface Asked {
 
 export class Peer {
   readonly #options: PeerOptions;
+  readonly #namespace: string | undefined;
   readonly #asked = new Map<number, Asked>();
   #orders = 0;
   #child: Child | undefined;
   #id: string | undefined;
 
-  constructor(options: PeerOptions) {
+  /** @param namespace - The network namespace that it is in. */
+  constructor(options: PeerOptions, namespace?: string) {
     this.#options = options;
+    this.#namespace = namespace;
   }
 
   get id(): string {
@@ -41,9 +45,10 @@ export class Peer {
   async start(): Promise<void> {
     const { folder } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    const [execPath, ...execArgv] = nodeIn(this.#namespace);
     const child = new Child(
       basename(folder),
-      fork(program, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] }),
+      fork(program, { execPath, execArgv, stdio: ["ignore", "ignore", "pipe", "ipc"] }),
     );
     this.#child = child;
     child.process.on("message", (reply: Reply) => {
@@ -86,6 +91,16 @@ export class Peer {
     await this.#child?.end("SIGKILL");
   }
 
+  /** Stops it in its tracks, as a machine that sleeps. */
+  freeze(): void {
+    this.#child!.process.kill("SIGSTOP");
+  }
+
+  /** Lets it go on as if nothing had been. */
+  thaw(): void {
+    this.#child!.process.kill("SIGCONT");
+  }
+
   /** Lets it end by itself. */
   async stop(): Promise<void> {
     await this.order("stop", undefined);
@@ -110,6 +125,11 @@ export class Peer {
 
   endings(): Ending[] {
     return readEndings(join(this.#options.folder, "endings.log"));
+  }
+
+  /** When it told of an event after some time. @param of - Whether it is that one. */
+  firstEvent(after: number, of: (event: string) => boolean): number | undefined {
+    return readEvents(join(this.#options.folder, "events.log")).find(({ at, text }) => at >= after && of(text))?.at;
   }
 
   settlements(): Settlement[] {

@@ -47,21 +47,20 @@ export class Place {
     });
   }
 
-  async #serve(name: string, options: Omit<ServerOptions, "folder" | "host">): Promise<Server> {
-    const server = new Server({ ...options, folder: join(this.folder, name), host: this.host });
+  async #serve(
+    name: string,
+    options: Omit<ServerOptions, "folder" | "host"> & Partial<ServerOptions>,
+  ): Promise<Server> {
+    const server = new Server({ folder: join(this.folder, name), host: this.host, ...options });
     this.#servers.push(server);
     await server.start();
     return server;
   }
 
-  /** A peer that is not there yet. */
-  peer(name: string, bootPage: string, options: Partial<PeerOptions> = {}): Peer {
-    const peer = new Peer({
-      folder: join(this.folder, name),
-      bootPages: [bootPage],
-      limits: shortPauses,
-      ...options,
-    });
+  /** A peer that is not there yet. @param namespace - The network namespace that it will be in. */
+  peer(name: string, bootPage: string, options: Partial<PeerOptions> = {}, namespace?: string): Peer {
+    const all = { folder: join(this.folder, name), bootPages: [bootPage], limits: shortPauses, ...options };
+    const peer = new Peer(all, namespace);
     this.#peers.push(peer);
     return peer;
   }

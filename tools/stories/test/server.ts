@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
 import { createInterface } from "node:readline";
-import { Child, type Ended } from "./child.ts";
+import { Child, type Ended, nodeIn } from "./child.ts";
 import { commandOf, type Program } from "./command.ts";
 
 interface Listening {
@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly host: string;
   readonly servesBootPage?: boolean;
   readonly args?: readonly string[];
+  /** The network namespace that it is in. */
+  readonly namespace?: string;
 }
 
 export class Server {
@@ -48,11 +50,15 @@ export class Server {
 
   /** Starts it, and waits until it listens. */
   async start(): Promise<void> {
-    const { program, folder, host, servesBootPage = false, args = [] } = this.#options;
+    const { program, folder, host, servesBootPage = false, args = [], namespace } = this.#options;
     const place = ["--host", host, "--port", this.#port, "--metrics-port", "0", "--data", folder];
     const bootPagePort = servesBootPage ? ["--bootpage-port", this.#bootPagePort] : [];
     const all = [commandOf(program), ...place, ...bootPagePort, "--allow-private-addresses", "--json", ...args];
-    const child = new Child(basename(folder), spawn(process.execPath, all, { stdio: ["ignore", "pipe", "pipe"] }));
+    const [command, ...words] = nodeIn(namespace);
+    const child = new Child(
+      basename(folder),
+      spawn(command, [...words, ...all], { stdio: ["ignore", "pipe", "pipe"] }),
+    );
     this.#child = child;
     const listening = new Promise<Listening>((resolve) => {
       createInterface({ input: child.process.stdout! }).on("line", (line) => {
