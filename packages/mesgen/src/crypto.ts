@@ -1,7 +1,7 @@
 /**
  * The cryptographic seam: everything mesgen asks of a crypto library, in mesgen's words.
  *
- * Two providers implement it, one over portable JavaScript and one over `node:crypto`. They give the same bytes and the
+ * Two providers implement it, one over portable JavaScript and one over `node:crypto` and libsodium. They give the same bytes and the
  * same verdicts on every input, also on hostile ones, so nothing above the seam knows which one is at work. Functions
  * never use `this`. Byte arguments are borrowed: neither kept nor changed. Results belong to the caller, are plain
  * `Uint8Array`s and share no memory with anything else.

@@ -1,6 +1,6 @@
 import { describeWithVectors, type Wycheproof, type WycheproofTest } from "@egtp/test-kit/vectors";
 import { fromHex, toHex } from "@egtp/wire";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { tagBytes } from "../src/crypto.ts";
 import { aeads, providers } from "./crypto-providers.ts";
 
@@ -68,7 +68,9 @@ interface AeadGroup {
 describeWithVectors<Wycheproof<AeadGroup>>("Wycheproof ChaCha20-Poly1305", "chacha20_poly1305_test.json", (vectors) => {
   const groups = vectors.testGroups.filter((group) => group.ivSize === 96); // the seam knows no other nonce
 
-  describe.each(aeads)("$name", ({ seal, open }) => {
+  describe.each(aeads)("$name", ({ seal, open, prepare }) => {
+    beforeAll(() => prepare?.());
+
     it("seals and opens what is valid and opens nothing else", () => {
       for (const test of groups.flatMap((group) => group.tests)) {
         const [key, nonce, aad] = [fromHex(test.key), fromHex(test.iv), fromHex(test.aad)];
