@@ -8,6 +8,8 @@ import { UsageError } from "./errors.ts";
 import { exitCodes } from "./exit-code.ts";
 import { idCommand, idUsage } from "./id-command.ts";
 import { listenCommand, listenCommandUsage } from "./listen-command.ts";
+import { otherWord, runPageOther } from "./page-other-process.ts";
+import { relayWord, runPageRelay } from "./page-relay-process.ts";
 import { peerCommand, peerUsage } from "./peer-command.ts";
 import { sendCommand, sendUsage } from "./send-command.ts";
 
@@ -27,7 +29,7 @@ const commands: Readonly<Record<string, Command>> = {
 
 const usage = `Usage: egtp-demo-peer COMMAND [options]
 
-  demo     see two peers at work, a sudden death, and nothing lost: start here
+  demo     see two peers at work, a sudden death, and nothing lost: start here; with --ui in a page
   peer     a peer in your terminal
   id       print a peer's ID
   send     send a line of text
@@ -45,6 +47,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
       await runDemoPeerProcess();
       return exitCodes.ok;
     }
+    if (name === relayWord && process.send !== undefined) await runPageRelay();
+    if (name === otherWord && process.send !== undefined) await runPageOther();
     if (name === undefined || name === "--help" || name === "-h" || name === "help") {
       (name === undefined ? process.stderr : process.stdout).write(usage);
       return name === undefined ? exitCodes.usage : exitCodes.ok;

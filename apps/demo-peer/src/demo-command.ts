@@ -8,6 +8,7 @@ import { type HealingFigures, healingLines, runHealing } from "./demo-healing.ts
 import { DemoStage } from "./demo-stage.ts";
 import { DemoError } from "./errors.ts";
 import { exitCodes } from "./exit-code.ts";
+import { servePage } from "./page-command.ts";
 import { paintFor } from "./paint.ts";
 import { listenForStop } from "./stop-signal.ts";
 import { Timeline } from "./timeline.ts";
@@ -18,6 +19,8 @@ A metatracker, a relay and two peers behind it. One of them is killed with kill 
 its sessions are deleted, and it comes back. Ends with 0 only if no message was lost and every effect
 happened once; else with 1.
 
+  --ui               instead, serve a page that is a peer itself, and shows all this live, until Ctrl-C
+  --port N           of the page; default: one that the system picks
   --no-heal          the same with the healing switched off: the deadlock of 2004; 0 if it was shown
   --seed N           repeat the random moment of an earlier run
   --messages N       notes that alice sends (2000)
@@ -30,6 +33,8 @@ happened once; else with 1.
 `;
 
 const specs = {
+  ui: { type: "boolean" },
+  port: { type: "string" },
   "no-heal": { type: "boolean" },
   seed: { type: "string" },
   messages: { type: "string" },
@@ -41,6 +46,8 @@ const specs = {
 } as const;
 
 const schema = z.object({
+  ui: z._default(z.boolean(), false),
+  port: z._default(wholeNumber(0, 65_535), 0),
   "no-heal": z._default(z.boolean(), false),
   seed: z.optional(wholeNumber(0, 2 ** 32 - 1)),
   messages: z.optional(wholeNumber(100, 30_000)),
@@ -56,6 +63,7 @@ type Figures = HealingFigures | DeadlockFigures;
 export async function demoCommand(args: readonly string[]): Promise<number> {
   const { options } = readOptions(args, specs, schema);
   const { json, keep } = options;
+  if (options.ui) return servePage(process.argv[1]!, { port: options.port, json });
   const paint = paintFor(process.stdout);
   const timeline = new Timeline(json ? () => {} : (line) => console.log(line), paint);
   const timeoutMs = (options.timeout ?? 60) * 1_000;
@@ -112,8 +120,10 @@ function printVerdict(figures: Figures, timeline: Timeline): void {
   timeline.say("");
   for (const fault of figures.faults) timeline.say(`  ${fault}`, "red");
   if (figures.heals) {
-    if (figures.ok) timeline.say("It holds: no message was lost, and every effect happened once.", "green");
-    else timeline.say("It does NOT hold, see above.", "red");
+    if (figures.ok) {
+      timeline.say("It holds: no message was lost, and every effect happened once.", "green");
+      timeline.say("See it live in your browser, as a peer yourself: add --ui", "dim");
+    } else timeline.say("It does NOT hold, see above.", "red");
   } else if (figures.ok) {
     timeline.say("Deadlock: bob cannot read alice, she does not know it, and nothing will ever get through.", "yellow");
     timeline.say(

@@ -10,14 +10,13 @@ import { metatrackers } from "@egtp/metatracker";
 import { createNode, EgtpError, type EgtpNode, type MessageId } from "@egtp/node";
 import { tcp } from "@egtp/node/tcp";
 import { relayClient } from "@egtp/relay";
-import { decodeEnvelope } from "@egtp/wire";
 import { DataFolder } from "./data-folder.ts";
 import { FileInParts, hashFile, makeFile } from "./demo-file.ts";
 import type { Figures, Order, Report } from "./demo-orders.ts";
 import { DemoStream } from "./demo-stream.ts";
 import { EffectsLog } from "./effects-log.ts";
 import { fileEnd, filePart, note, ping } from "./messages.ts";
-import { FilteredTransport } from "./transport-filter.ts";
+import { withoutOffers } from "./transport-filter.ts";
 import { waysIn } from "./ways-in.ts";
 
 /** Reports of progress that the parent gets: one for so many effects. */
@@ -72,26 +71,19 @@ class DemoPeer {
     const { sessions, kind } = await folder.openSessions();
     const relay = relayClient();
     let heldBack = 0;
-    const withoutHealing = new FilteredTransport(relay.transport, (envelope) => {
-      // All that a peer without a session can say travels in an offer: in 2004 this answer did not exist.
-      if (decodeEnvelope(envelope).type !== "offer") return true;
-      heldBack += 1;
-      return false;
-    });
+    const part = withoutOffers(
+      relay,
+      () => !heals,
+      () => {
+        heldBack += 1;
+      },
+    );
     const node = await createNode({
       identity: await folder.identity(),
       sessions,
       transports: [tcp({ listen: false })],
       lookup: metatrackers({ bootPages: [bootPage] }),
-      parts: [
-        heals
-          ? relay
-          : {
-              transport: withoutHealing,
-              start: (started, options, tell) => relay.start(started, options, tell),
-              stop: () => relay.stop(),
-            },
-      ],
+      parts: [part],
       allowPrivateAddresses: true, // the whole demo takes place on loopback
       limits: { node: { maxRetryMs: 1_000 } }, // who watches a demo has less patience than a program
     });

@@ -26,3 +26,8 @@ export const fileEnd = defineMessage("demo/file-end", {
 export const chatText = defineMessage("demo/chat", {
   body: z.object({ text: z.string(), name: z.optional(z.string()) }),
 });
+
+/** A piece of a file that was dropped on a page; see {@link PieceCollector}. */
+export const filePiece = defineMessage("demo/file-piece", {
+  body: z.object({ file: z.string(), name: z.string(), index: z.int(), count: z.int(), bytes }),
+});

@@ -3,8 +3,18 @@
  *
  * To the node above, an envelope that is left out looks as if it had left.
  */
-import type { DialOptions, Link, LinkHandlers, Served, ServedIdentity, TakeMail, Transport } from "@egtp/node";
-import type { PeerId, Strategy } from "@egtp/wire";
+import type {
+  DialOptions,
+  Link,
+  LinkHandlers,
+  NodePart,
+  Served,
+  ServedIdentity,
+  TakeMail,
+  Transport,
+} from "@egtp/node";
+import type { RelayClient } from "@egtp/relay";
+import { decodeEnvelope, type PeerId, type Strategy } from "@egtp/wire";
 
 /** Whether an envelope may leave. The bytes are lent. */
 export type Passes = (envelope: Uint8Array) => boolean;
@@ -37,6 +47,23 @@ export class FilteredTransport implements Transport {
   async dial(strategy: Strategy, target: PeerId, options: DialOptions): Promise<Link> {
     return new FilteredLink(await this.#inner.dial(strategy, target, options), this.#passes);
   }
+}
+
+/**
+ * A relay's client that lets no session message out while that is wanted: all that a peer without a session can say travels
+ * in an offer, and in 2004 this answer did not exist.
+ */
+export function withoutOffers(relay: RelayClient, isWanted: () => boolean, onHeldBack: () => void): NodePart {
+  const transport = new FilteredTransport(relay.transport, (envelope) => {
+    if (!isWanted() || decodeEnvelope(envelope).type !== "offer") return true;
+    onHeldBack();
+    return false;
+  });
+  return {
+    transport,
+    start: (node, options, tell) => relay.start(node, options, tell),
+    stop: () => relay.stop(),
+  };
 }
 
 class FilteredLink implements Link {

@@ -12,7 +12,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-class Command {
+export class Command {
   readonly ended: Promise<Ended>;
   /** Prints what it printed. */
   readonly show: () => void;
