@@ -1,4 +1,4 @@
-import { decodeEnvelope, type Epoch } from "@egtp/wire";
+import { decodeEnvelope, type Epoch, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
 import { establishedPair, fingerprint, opened, strangers, TestPeer, textFrame, textsOf, typeOf } from "./peers.ts";
@@ -396,6 +396,18 @@ describe("R5, P8: offers that cross", () => {
       undefined,
       undefined,
     ]);
+  });
+
+  it("what the leader uses is followed, although a copy of its offer came late", () => {
+    const { leader, follower } = strangers();
+    const [offer, late] = ["1", "2"].map((text) => leader.say(follower, text, now)) as [Uint8Array, Uint8Array];
+    leader.hear(follower.say(leader, "crossing", now), now);
+    follower.hear(offer, now);
+    const used = leader.say(follower, "3", now, { established: true });
+    for (const envelope of [used, late, leader.say(follower, "4", now, { established: true })]) {
+      follower.hear(envelope, now);
+    }
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(toHex(decodeEnvelope(used).id));
   });
 
   it("a session completed late is left behind by the follower when it sees the leader use another", () => {
