@@ -1,6 +1,6 @@
 /** What an attacker makes of an envelope that it saw, without anybody's keys. */
 
-import { peerIdBytes, sealedSenderBytes } from "@egtp/wire";
+import { maxEnvelopeBytes, peerIdBytes, sealedSenderBytes } from "@egtp/wire";
 import type { Random } from "./random.ts";
 
 /** Where the sender's ID begins, and what follows it: session or offer ID, counter. */
@@ -46,10 +46,11 @@ export function falsify(
     case 5: {
       // The header of one and the body of another.
       const other = random.pick(others);
-      return joined(bytes.subarray(0, bodyAt), other.subarray(Math.min(bodyAt, other.length)));
+      const body = other.subarray(Math.min(bodyAt, other.length));
+      return joined(bytes.subarray(0, bodyAt), body).slice(0, maxEnvelopeBytes);
     }
     case 6:
-      return random.bytes(1 + random.below(random.chance(0.1) ? 66_000 : 500));
+      return random.bytes(1 + random.below(random.chance(0.1) ? maxEnvelopeBytes : 500));
     default:
       return bytes;
   }

@@ -17,6 +17,8 @@ export interface Line {
 }
 
 export interface Faults extends Line {
+  /** How much the latency varies: 1: from half of it to half more, 0: not at all, so that all goes in step. */
+  readonly jitter: number;
   /** Probabilities for each envelope. */
   readonly repeat: number;
   readonly reorder: number;
@@ -36,6 +38,7 @@ export const ladder: readonly Line[] = [
 export const noFaults: Faults = {
   bitsPerSecond: Infinity,
   latencyMs: 20,
+  jitter: 1,
   loss: 0,
   repeat: 0,
   reorder: 0,
@@ -117,7 +120,7 @@ export class Network {
     if (this.recorded.length > maxRecorded) this.recorded.splice(0, 100);
     const way = wayOf(from, to);
     const line = this.lines.get(way) ?? this.faults;
-    const { repeat, lateness } = this.faults;
+    const { repeat, lateness, jitter } = this.faults;
     const chance = this.#random.at(this.#number(from), this.#number(to), this.#clock.now, envelope.length);
     if ((this.#cuts.get(way) ?? 0) > 0) return;
     const mailbox = this.#mailboxes.get(to);
@@ -128,8 +131,9 @@ export class Network {
     if (chance.chance(line.loss)) return;
     const queuedMs = this.#queue(way, line, envelope.length);
     if (queuedMs > maxQueueMs) return;
-    this.#carry(passing, queuedMs + line.latencyMs * (0.5 + chance.unit()), chance);
-    if (chance.chance(repeat)) this.#carry(passing, queuedMs + line.latencyMs * (0.5 + chance.unit()), chance);
+    const delayMs = (): number => queuedMs + line.latencyMs * (1 + jitter * (chance.unit() - 0.5));
+    this.#carry(passing, delayMs(), chance);
+    if (chance.chance(repeat)) this.#carry(passing, delayMs(), chance);
   }
 
   /** Hands a peer what waits for it, oldest first, or in any order when that is a fault of the day. */

@@ -8,7 +8,7 @@ import { NonceReuse } from "./crypto.ts";
 import { falsify } from "./falsify.ts";
 import { ladder, noFaults, wayOf } from "./network.ts";
 import type { Random } from "./random.ts";
-import type { CrashKind, SimPeer } from "./sim-peer.ts";
+import { type CrashKind, type SimPeer, slowestMs } from "./sim-peer.ts";
 import { type Violation, World, type WorldOptions } from "./world.ts";
 
 export type Profile =
@@ -16,14 +16,17 @@ export type Profile =
   | "chaos"
   /** One side forgets everything while messages are in flight: what recovery costs. */
   | "loss"
+  /** Offers cross, again and again: two exchanges later both sides prefer the same session. */
+  | "crossing"
   /** A settled network, and an attacker who replays, forges and misaddresses. */
   | "strangers";
 
-export const profiles: readonly Profile[] = ["chaos", "loss", "strangers"];
+export const profiles: readonly Profile[] = ["chaos", "loss", "crossing", "strangers"];
 
 /** What a seed is run with: most seeds are spent where most can go wrong. */
 export function coresProfile(seed: number): Profile {
-  return seed % 8 === 0 ? "loss" : seed % 8 === 1 ? "strangers" : "chaos";
+  const rare: readonly (Profile | undefined)[] = ["loss", "strangers", "crossing"];
+  return rare[seed % 8] ?? "chaos";
 }
 
 export interface Report {
@@ -48,6 +51,7 @@ export function run(seed: number, profile: Profile, options: WorldOptions): Repo
   try {
     if (profile === "chaos") chaos(world);
     else if (profile === "loss") loss(world);
+    else if (profile === "crossing") crossing(world);
     else strangers(world);
   } catch (error) {
     if (error instanceof EventStorm) world.violate("P6", error.message);
@@ -88,7 +92,7 @@ function chaos(world: World): void {
   for (let i = 0; i < count; i++) {
     world.addPeer(clockOffset(random), old ? 90 * hourMs : random.unit() * 30 * hourMs, random.chance(0.3));
   }
-  const until = 10 * secondMs + random.unit() * 200 * secondMs;
+  const until = 10 * secondMs + random.unit() * 120 * secondMs;
   script.act((chance) => setFaults(world, chance));
   traffic(world, until);
   crashes(world, until);
@@ -127,6 +131,7 @@ function setFaults(world: World, chance: Random): void {
     reorder: 0.4 * chance.unit(),
     lateness: 0.1 * chance.unit(),
     latencyMs: 10 + chance.unit() * 200,
+    jitter: 1,
     bitsPerSecond: Infinity,
   };
   const kind = chance.pick(["even", "all on one rung", "each on its own"]);
@@ -179,10 +184,14 @@ function crashes(world: World, until: number): void {
       const b = world.other(a, chance);
       const awayMs = downMs(chance);
       for (const peer of [a, b]) world.crash(peer, chance.pick(kinds), awayMs);
-      clock.after(awayMs + 1, () => {
-        a.send(b.id, 20, false, messageLifeMs);
-        b.send(a.id, 20, false, messageLifeMs);
-      });
+      const rounds = 1 + chance.below(4);
+      const roundMs = 300 * chance.unit();
+      for (let round = 0; round < rounds; round++) {
+        clock.after(awayMs + 1 + round * roundMs, () => {
+          a.send(b.id, 20, false, messageLifeMs);
+          b.send(a.id, 20, false, messageLifeMs);
+        });
+      }
     });
   }
   if (random.chance(0.3)) {
@@ -282,30 +291,53 @@ export function settleDown(world: World): void {
   if (network.sent !== before) world.violate("P6", `${network.sent - before} envelopes without application traffic`);
 }
 
-/** P8: two exchanges later every pair prefers the same session. */
-export function converge(world: World): void {
+/**
+ * P8: two exchanges later every pair prefers the same session.
+ *
+ * @param wayMs - How long one way of an exchange may take.
+ * @param areAtOnce - Both ways of an exchange are begun at the same instant.
+ */
+export function converge(world: World, wayMs = 10 * secondMs, areAtOnce = false): void {
   const { clock } = world;
   const start = clock.now;
-  for (let exchange = 0; exchange < 2; exchange++) {
+  const exchange = (): void => {
     for (const from of world.peers) {
       for (const to of world.peers) {
         if (from === to) continue;
         from.send(to.id, 10, true, hourMs);
-        clock.runUntil(clock.now + 10 * secondMs);
+        if (!areAtOnce) clock.runUntil(clock.now + wayMs);
       }
     }
-  }
-  for (const [i, a] of world.peers.entries()) {
-    for (const b of world.peers.slice(i + 1)) {
+    if (areAtOnce) clock.runUntil(clock.now + wayMs);
+  };
+  exchange();
+  exchange();
+  // A handler that takes its time may have begun a re-key with its reply: as if both began anew.
+  clock.runUntil(clock.now + slowestMs + secondMs);
+  for (let i = 0; i < spareExchanges && world.rekeysSoon && differing(world) !== undefined; i++) exchange();
+  const difference = differing(world);
+  if (difference !== undefined) world.violate("P8", difference);
+  const isLongAgo = (sentAt: number): boolean => sentAt <= clock.now - slowestMs - 2 * secondMs;
+  const late = world.ledger.entries.find(
+    ({ sentAt, outcome }) => sentAt >= start && isLongAgo(sentAt) && outcome !== "delivered",
+  );
+  if (late !== undefined) world.violate("P1", "an exchange on a quiet network did not end");
+  checkBounds(world);
+}
+
+/** Exchanges after two others, in runs that re-key at every turn. */
+const spareExchanges = 3;
+
+/** A pair that does not prefer the same session, if there is one. */
+function differing({ peers }: World): string | undefined {
+  for (const [i, a] of peers.entries()) {
+    for (const b of peers.slice(i + 1)) {
       const ours = a.endpoint.mesgen.preferred(b.id, a.now());
       const theirs = b.endpoint.mesgen.preferred(a.id, b.now());
-      if (ours !== theirs) world.violate("P8", `${a.name} prefers ${ours}, ${b.name} prefers ${theirs}`);
+      if (ours !== theirs) return `${a.name} prefers ${ours}, ${b.name} prefers ${theirs}`;
     }
   }
-  if (world.ledger.entries.some((entry) => entry.sentAt >= start && entry.outcome !== "delivered")) {
-    world.violate("P1", "an exchange on a quiet network did not end");
-  }
-  checkBounds(world);
+  return undefined;
 }
 
 /** P5 and R4: what the specification bounds. */
@@ -371,6 +403,42 @@ function loss(world: World): void {
   }
   if (network.sent - before > 12 + 2 * entries.length)
     world.violate("P7", `${network.sent - before} envelopes for one recovery`);
+  settleDown(world);
+  converge(world);
+}
+
+function crossing(world: World): void {
+  const { random, clock, network, script } = world;
+  const latencyMs = 10 + random.unit() * 150;
+  const old = random.chance(0.7);
+  const isRekeyed = random.chance(0.3);
+  if (isRekeyed) world.limits = { ...world.limits, mesgen: { rekeyAfterEnvelopes: 1 + random.below(4) } };
+  const [a, b] = [0, 1].map(() => world.addPeer(clockOffset(random), old ? 90 * hourMs : 0, false)) as [
+    SimPeer,
+    SimPeer,
+  ];
+  network.faults = { ...noFaults, latencyMs, jitter: random.chance(0.3) ? 0 : 1 };
+  const both = (isRequest: boolean): void => {
+    a.send(b.id, 20, isRequest, hourMs);
+    b.send(a.id, 20, isRequest, hourMs);
+  };
+  for (let i = 0; i < 2 + random.below(3); i++) {
+    const start = clock.now;
+    if (!isRekeyed || random.chance(0.3)) {
+      for (const peer of [a, b]) {
+        script.act((chance) => world.crash(peer, chance.pick(["kept", "kept", "stopped", "lost"]), secondMs));
+      }
+      clock.runUntil(start + secondMs + 1);
+    }
+    const roundMs = random.unit() * 2 * latencyMs;
+    for (let round = 0; round < 1 + random.below(8); round++) {
+      script.act((chance) => clock.after(round * roundMs, () => both(chance.chance(0.3))));
+    }
+    // In seconds: later on the keys behind the front are gone, which heals much. A re-key can begin with any message.
+    clock.runUntil(clock.now + 4 * secondMs);
+    converge(world, 3 * secondMs, random.chance(0.5));
+    clock.runUntil(clock.now + random.unit() * 2 * 60 * secondMs);
+  }
   settleDown(world);
   converge(world);
 }

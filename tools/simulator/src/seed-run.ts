@@ -71,13 +71,21 @@ export async function explain(
 
 /** Lines before the violation that are told whatever they are of. */
 const lastLines = 25;
-const mostLines = 80;
+const mostLines = 60;
+
+/** What stations say to each other all the time. */
+const isRoutine = /relay\/register|metatracker\/|published|\blink \{/;
+/** What became of messages and of peers. */
+const telling = /message \d+|crashes|ends, store|starts, life|session \{|cannot read|VIOLATION/;
 
 function shortened(log: readonly string[]): string[] {
   const end = log.findIndex((line) => line.includes("VIOLATION")) + 1;
   const told = end === 0 ? log : log.slice(0, end);
   const isAct = (line: string): boolean => line.slice(0, 15).includes(actMark);
-  return told.filter((line, i) => i >= told.length - lastLines || isAct(line)).slice(-mostLines);
+  const spoken = told.filter((line) => isAct(line) || !isRoutine.test(line));
+  return spoken
+    .filter((line, i) => i >= spoken.length - lastLines || isAct(line) || telling.test(line))
+    .slice(-mostLines);
 }
 
 function isStackProfile(profile: string): profile is StackProfile {

@@ -53,6 +53,8 @@ export interface Surroundings {
 export const epochMs = 1_800_000_000_000;
 /** A turn of the event loop. */
 const turnMs = 0.01;
+/** A handler takes so long at most. */
+export const slowestMs = 3_000;
 
 export class SimPeer implements Station {
   readonly name: string;
@@ -336,7 +338,7 @@ export class SimPeer implements Station {
     }
     // A handler that takes its time.
     const { life } = this;
-    clock.after(chance.unit() * 3_000, () => {
+    clock.after(chance.unit() * slowestMs, () => {
       if (!this.up || this.life !== life) return;
       handover.isFinished = true;
       if (entry.isRequest) this.endpoint.delivery.reply(incoming, entry.body, this.now());

@@ -46,15 +46,15 @@ export const variants: readonly Variant[] = [
     ],
   },
   {
-    name: "answers-under-a-session-not-confirmed",
-    rule: "Receiving, 3: an unknown session is answered under the front session only if that was confirmed in this run",
+    name: "answers-under-any-session",
+    rule: "Receiving, 3: an unknown session is answered under the front session only if that was confirmed in this run, and as long as something comes back under it",
     withinSeeds: 10_000,
     package: "mesgen",
     edits: [
       {
         file: "mesgen.ts",
         find: "if (front.confirmed && !(state.probe?.session === front && state.probe.failed)) {",
-        replace: "if (!(state.probe?.session === front && state.probe.failed)) {",
+        replace: "if (now >= 0) {",
       },
     ],
   },

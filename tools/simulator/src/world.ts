@@ -43,6 +43,11 @@ export class World implements Surroundings {
   limits: RunLimits = { mesgen: {}, delivery: {} };
   onHandover: (peer: SimPeer) => void = () => {};
   onStart: (peer: SimPeer) => void = () => {};
+  /** Sessions are re-keyed after few envelopes. */
+  get rekeysSoon(): boolean {
+    return (this.limits.mesgen.rekeyAfterEnvelopes ?? Infinity) < 1_000;
+  }
+
   /** Of what is sent. */
   requestShare = 0.3;
   crashes = 0;

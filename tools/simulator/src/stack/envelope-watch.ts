@@ -19,7 +19,6 @@ export interface Posted {
   readonly sentAt: number;
   /** Process life of the recipient in which it was handed over first, the order of it, and whether it was taken in. */
   fate: "under way" | "passed" | "stored" | "refused";
-  fateAt: number;
   /** How often it was handed to the recipient, and how often the recipient said that it may be forgotten. */
   handed: number;
   taken: number;
@@ -74,7 +73,6 @@ export class EnvelopeWatch {
       to,
       sentAt: this.#world.clock.now,
       fate: "under way",
-      fateAt: 0,
       handed: 0,
       taken: 0,
     });
@@ -84,7 +82,6 @@ export class EnvelopeWatch {
     const posted = this.posted.get(nameOf(envelope));
     if (posted === undefined) return;
     posted.fate = state;
-    posted.fateAt = this.#world.clock.now;
     this.#world.log(() => `${posted.from.name} hears that ${label(envelope)} was ${state}`);
     if (state === "passed" && posted.taken === 0) {
       this.#world.violate("mail", `${label(envelope)} is said to be passed on, and its recipient did not take it in`);

@@ -124,10 +124,10 @@ async function converge(world: StackWorld): Promise<void> {
 function checkKeptMail({ watch, relays, peers, violate }: StackWorld): void {
   // Who discovers relays, or is told of others, and loses its record with the metatrackers cannot know where it was registered.
   if (peers.some(({ mayMove }) => mayMove)) return;
-  for (const { fate, fateAt, relay, to, from, handed, taken, sentAt } of watch.posted.values()) {
+  for (const { fate, relay, to, from, handed, taken, sentAt } of watch.posted.values()) {
     if (fate !== "stored" || (handed > 0 && taken > 0)) continue;
     const keeper = relays.find(({ id }) => id === relay);
-    if (keeper === undefined || keeper.mailLostAt >= fateAt) continue;
+    if (keeper === undefined || keeper.mailLostAt >= sentAt) continue;
     const owner = peers.find(({ id }) => id === to)?.name;
     const what = handed === 0 ? "never got" : "never took in";
     violate(
