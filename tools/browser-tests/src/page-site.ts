@@ -1,6 +1,6 @@
 /** A page made from one TypeScript file, as a bundler makes it, on a web server of its own. Browsers trust loopback as https:. */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
@@ -12,10 +12,17 @@ const html = `<!doctype html><title>EGTP</title>
 export class PageSite implements AsyncDisposable {
   readonly #server: Server;
 
-  /** @param entry - What it sets on `globalThis` is what `evaluate` finds. */
-  static async serve(entry: URL): Promise<PageSite> {
+  /**
+   * @param entry - What it sets on `globalThis` is what `evaluate` finds.
+   * @param answer - To what the page asks below `/api/`.
+   */
+  static async serve(entry: URL, answer?: RequestListener): Promise<PageSite> {
     const script = await bundle(fileURLToPath(entry), { minify: false });
     const server = createServer((request, response) => {
+      if (answer !== undefined && request.url?.startsWith("/api/")) {
+        answer(request, response);
+        return;
+      }
       const isScript = request.url === "/page.js";
       response.setHeader("content-type", isScript ? "text/javascript" : "text/html; charset=utf-8");
       response.end(isScript ? script : html);
