@@ -40,6 +40,8 @@ const linkLimits = {
   maxUnauthenticatedPerSource: 256,
   idleMs: 2_000,
 };
+/** Owners of mailboxes are heard every minute, and keep their links. */
+const ownersIdleMs = 180_000;
 
 const nodeLimits: NodeOptionsLimits = {
   node: { maxRoutes: few, busyRetryMs: 250, maxRetryMs: 500 },
@@ -57,6 +59,9 @@ const nodeLimits: NodeOptionsLimits = {
 
 /** Whoever was forgotten by a metatracker is known there again after a second, and not after two minutes. */
 const lookupLimits = { maxCached: few, recheckMs: 1_000, minRefreshMs: 500, minRetryMs: 500 };
+
+/** Whoever lost its relay comes back to it soon. */
+const relayLimits = { maxRetryMs: 500 };
 
 /** Of those who come and go. */
 export const visitorLimits: NodeOptionsLimits = { node: { busyRetryMs: 250, maxRetryMs: 500 } };
@@ -114,7 +119,7 @@ export class World {
   parts(): { readonly lookup: ReturnType<typeof metatrackers>; readonly part: NodePart } {
     return {
       lookup: metatrackers(lookupAt(this.#servers.metatracker)),
-      part: relayClient({ relays: [this.#servers.relay.node.peerId], count: 1 }),
+      part: relayClient({ relays: [this.#servers.relay.node.peerId], count: 1, limits: relayLimits }),
     };
   }
 
@@ -168,7 +173,7 @@ async function openNode(
   const node = await createNode({
     identity,
     sessions: await LmdbSessionStore.open(join(folder, name, "sessions")),
-    transports: [tcp({ host, port, limits: linkLimits })],
+    transports: [tcp({ host, port, limits: name === "relay" ? { ...linkLimits, idleMs: ownersIdleMs } : linkLimits })],
     services: [name],
     parts: [part],
     limits: nodeLimits,
@@ -188,7 +193,7 @@ async function openPeer(
     identity: createIdentity(),
     sessions: await LmdbSessionStore.open(folder),
     transports: [tcp(listen ? { host, limits: linkLimits } : { listen: false })],
-    parts: listen ? [] : [relayClient({ relays: [relay], count: 1, limits: { maxRetryMs: 500 } })],
+    parts: listen ? [] : [relayClient({ relays: [relay], count: 1, limits: relayLimits })],
     lookup: metatrackers(lookup),
     limits: nodeLimits,
     allowPrivateAddresses: true,
