@@ -8,7 +8,7 @@ import { test } from "./place.ts";
 const first = Number(process.env.EGTP_SEED ?? 100);
 const seeds = Array.from({ length: 20 }, (_, n) => first + n);
 
-describe("stories, twenty times", { timeout: 300_000 }, () => {
+describe("stories, twenty times", { timeout: 600_000 }, () => {
   test.for(seeds)("deadlock, seed %i", async (seed, { place }) => {
     console.log(`seed ${seed}, handed over again:`, await losses(place, seed));
   });
@@ -31,7 +31,7 @@ describe("stories, twenty times", { timeout: 300_000 }, () => {
   });
 });
 
-describe("the preferred relay is lost under load, twenty times", { timeout: 600_000 }, () => {
+describe("the preferred relay is lost under load, twenty times", { timeout: 1_200_000 }, () => {
   test.for(["kill", "freeze"] as const)("%s", async (how, { place }) => {
     const failover = await Failover.begin(place, first);
     const rounds: FailoverFigures[] = [];

@@ -14,7 +14,7 @@ import { twoRuns } from "./two-runs.ts";
 
 const seed = Number(process.env.EGTP_SEED ?? 7);
 
-describe.concurrent("stories", { timeout: 180_000 }, () => {
+describe.concurrent("stories", { timeout: 300_000 }, () => {
   test("offline: a thousand messages wait for a peer, whatever is killed and forgotten meanwhile", async ({
     place,
   }) => {
