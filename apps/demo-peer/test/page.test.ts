@@ -63,8 +63,7 @@ describeInChromium(describe, "the page of demo --ui", (browser) => {
     await shows("chat", "I read “lost?”");
     await shows("verdict", "You and bob share a session");
 
-    await page.locator("#forget-here").click();
-    await page.waitForEvent("load");
+    await Promise.all([page.waitForEvent("load"), page.locator("#forget-here").click()]);
     await isReady(page);
     await shows("sessions-here", "none");
     await say("me too");

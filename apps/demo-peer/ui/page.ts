@@ -122,6 +122,8 @@ function hear(news: News): void {
       hearRoll(news);
       break;
     case "other":
+      if (news.heldBack > 0 && (other?.heldBack ?? 0) === 0)
+        tell("bob", "answers with a session message, which is held back", "bad");
       other = news;
       break;
     case "other-event": {
