@@ -52,6 +52,7 @@ export class StackPeer extends Station {
   readonly #options: PeerOptions;
   #relays: readonly PeerId[] | undefined;
   client: RelayClient | undefined;
+  readonly #crashedAt: number[] = [];
 
   constructor(world: StackWorld, options: StationOptions, peerOptions: PeerOptions) {
     super(world, options);
@@ -121,6 +122,7 @@ export class StackPeer extends Station {
 
   protected died(kind: CrashKind): void {
     const { clock, patience } = this.world;
+    this.#crashedAt.push(clock.now);
     const isStoreKept = kind === "kept" || kind === "stopped";
     for (const entry of this.#unsettled) {
       const isWritten = kind === "stopped" || clock.now - entry.sentAt > keptWithinMs;
@@ -210,6 +212,13 @@ export class StackPeer extends Station {
     }
   }
 
+  /** It keeps messages on disk, and that one ended may not have been written, or be written no more. */
+  mayHaveForgottenEnd({ endedAt }: Entry): boolean {
+    if (!this.#options.keepsOutbox) return false;
+    const isNear = (crashedAt: number): boolean => crashedAt >= endedAt! && crashedAt < endedAt! + keptWithinMs;
+    return this.rollbacks > 0 || this.#crashedAt.some(isNear);
+  }
+
   // ---- Receiving
 
   /** The envelope that is being taken in. */
@@ -258,13 +267,14 @@ export class StackPeer extends Station {
 
   /** P2: once in a process life; again after a crash only if the sender had not heard that it was handled. */
   #judgeRepeat(entry: Entry, before: Entry["handovers"][number], again: Entry["handovers"][number]): void {
-    const { violate, watch } = this.world;
+    const { violate, watch, peers } = this.world;
     if (before.rollbacks !== again.rollbacks) return; // What lies between a snapshot and its silent restoration is excepted.
     if (before.life === again.life) violate("P2", `message ${entry.serial} was handed over twice in one process life`);
     else if (entry.outcome === "delivered" && this.#current !== undefined) {
       // What was under way when the receipt came may still arrive; nothing may be sent again after it.
       const sentAt = watch.sentAt(this.#current) ?? 0;
-      if (sentAt > (entry.endedAt ?? 0)) {
+      const sender = peers.find(({ id }) => id === entry.from);
+      if (sentAt > entry.endedAt! && sender?.mayHaveForgottenEnd(entry) !== true) {
         violate("P2", `message ${entry.serial} was sent and handed over again after its handled receipt`);
       }
     }
