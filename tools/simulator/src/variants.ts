@@ -21,7 +21,7 @@ export const variants: readonly Variant[] = [
   {
     name: "rekeys-for-receipts",
     rule: "Re-keying is begun by an application message, never by receipts or control",
-    withinSeeds: 10_000,
+    withinSeeds: 1_000,
     package: "mesgen",
     edits: [
       {
@@ -48,7 +48,7 @@ export const variants: readonly Variant[] = [
   {
     name: "answers-under-any-session",
     rule: "Receiving, 3: an unknown session is answered under the front session only if that was confirmed in this run, and as long as something comes back under it",
-    withinSeeds: 10_000,
+    withinSeeds: 2_000,
     package: "mesgen",
     edits: [
       {
@@ -118,7 +118,7 @@ export const variants: readonly Variant[] = [
   {
     name: "both-follow",
     rule: "Which session to send on: the leader does not follow",
-    withinSeeds: 10_000,
+    withinSeeds: 300,
     package: "mesgen",
     edits: [
       {
@@ -144,7 +144,7 @@ export const variants: readonly Variant[] = [
   {
     name: "hands-over-before-an-offer-is-saved",
     rule: "State that survives: an accepted offer is written before a message of it is handed over",
-    withinSeeds: 10_000,
+    withinSeeds: 200,
     package: "mesgen",
     edits: [
       {
@@ -158,14 +158,14 @@ export const variants: readonly Variant[] = [
   {
     name: "receipts-before-marks-are-saved",
     rule: "State that survives: handled marks are written before a handled receipt leaves",
-    withinSeeds: 10_000,
+    withinSeeds: 300,
     package: "node",
     edits: [{ file: "endpoint.ts", find: "const commit = maps.commit();\n", replace: "const commit = undefined;\n" }],
   },
   {
     name: "reads-on-above-the-saved-limit",
     rule: "State that survives: no counter at or above the saved limit is accepted before a higher one is saved",
-    withinSeeds: 10_000,
+    withinSeeds: 1_500,
     package: "mesgen",
     edits: [
       {
@@ -178,7 +178,7 @@ export const variants: readonly Variant[] = [
   {
     name: "accepts-counters-again",
     rule: "State that survives: on load a window starts at its saved limit, and what was read lies below that",
-    withinSeeds: 10_000,
+    withinSeeds: 200,
     package: "mesgen",
     edits: [{ file: "peer-table.ts", find: "record.counterLimit = window.next;", replace: "record.counterLimit = 0;" }],
   },
@@ -299,7 +299,7 @@ export const variants: readonly Variant[] = [
   {
     name: "replies-wait-for-room",
     rule: "Delivery: replies and receipts never wait for outbox space",
-    withinSeeds: 10_000,
+    withinSeeds: 300,
     package: "node",
     edits: [
       {

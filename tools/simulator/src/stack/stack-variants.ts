@@ -26,7 +26,7 @@ export const stackVariants: readonly StackVariant[] = [
     name: "relay-answers-before-it-wrote",
     rule: "What a relay says to keep is on its disk.",
     profile: "mail",
-    withinSeeds: 1000,
+    withinSeeds: 200,
     package: "relay",
     edits: [
       {
