@@ -61,6 +61,8 @@ export interface Damage extends FloodReport {
 export interface FloodOptions {
   /** Also peers that nobody heard of before come, and are served. */
   readonly newcomers: boolean;
+  /** The host has much to say to these, and no way to them of its own. */
+  readonly wanted?: readonly PeerId[];
 }
 
 export interface FloodWorldOptions {
@@ -157,7 +159,8 @@ export class FloodWorld {
     const over = flooding.finally(() => {
       isOver = true;
     });
-    const [report] = await Promise.all([over, this.#use(latencies, look, options)]);
+    const wanting = this.#want(options.wanted ?? [], () => isOver);
+    const [report] = await Promise.all([over, this.#use(latencies, look, options), ...wanting]);
     const seconds = (performance.now() - begun) / 1_000;
     const after = this.#state();
     const more = (of: Counted): number => after.counts[of] - before.counts[of];
@@ -213,6 +216,12 @@ export class FloodWorld {
     const visitor = await this.#join(identity);
     this.#counts.visits += 1;
     await visitor.stop();
+  }
+
+  #want(peers: readonly PeerId[], isOver: () => boolean): Promise<void>[] {
+    return peers.map(async (peer) => {
+      while (!isOver()) await this.#host.send(peer, echo, new Uint8Array(1_000), { timeoutMs: 500 });
+    });
   }
 
   /** At least one visit, and one request of each, until it is over. */
