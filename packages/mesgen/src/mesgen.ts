@@ -289,7 +289,7 @@ export class Mesgen {
       mustCommit = true;
     }
     this.#confirm(session);
-    if (this.#mayFollow(session, now) && this.#leads(state) === "peer") this.#follow(session, counterparty, now);
+    if (!session.followed && this.#leads(state) === "peer") this.#follow(session, counterparty, now);
     if (session.sending === undefined && !session.named) {
       // Read, but without a key to answer under: say so with the next envelope.
       session.named = true;
@@ -636,14 +636,6 @@ export class Mesgen {
     if (state.pending !== undefined && state.pending.serial < session.serial) {
       this.#table.clearPending(state);
     }
-  }
-
-  /**
-   * Once is enough for an old session: what comes under it later is late. Of two young ones, of offers that crossed, either may
-   * come late; then the leader comes under the other again.
-   */
-  #mayFollow({ followed, record }: LiveSession, now: Millis): boolean {
-    return !followed || now - record.createdAt < this.#limits.sendingKeyGraceMs;
   }
 
   /** The peer with the smaller ID leads; we use what it uses from the first time we see it (rule R5, convergence). */

@@ -35,7 +35,7 @@ export interface LiveSession {
   readonly isOfThisRun: boolean;
   /** An authentic envelope came under it in this run. */
   confirmed: boolean;
-  /** We moved it to our front once, following the leader, or need not. */
+  /** We moved it to our front, following the leader, and it did not leave that since. */
   followed: boolean;
   /** Already put on the rejected list for want of a sending key. */
   named: boolean;

@@ -194,6 +194,8 @@ export class PeerTable {
   #fade(session: LiveSession, now: Millis): void {
     if (session.sending === undefined) return;
     session.leftFrontAt = now;
+    // What took its place may have been on its way for long: if the leader comes back to this one, it is followed again.
+    session.followed = false;
     this.#fading.add(session);
   }
 

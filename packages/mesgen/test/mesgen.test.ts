@@ -427,6 +427,46 @@ describe("R5, P8: offers that cross", () => {
   });
 });
 
+describe("P8: an envelope that was held back for long does not part the two for good", () => {
+  /** The leader uses the session of the follower's offer, and completed that of its own. */
+  function crossed() {
+    const { leader, follower } = strangers();
+    const fromFollower = follower.say(leader, "f", now);
+    follower.hear(leader.say(follower, "l", now), now);
+    const acceptance = follower.control(leader, now);
+    leader.hear(fromFollower, now);
+    const underOffer = leader.say(follower, "held back", now);
+    leader.hear(acceptance, now);
+    return { leader, follower, underOffer };
+  }
+
+  function exchange(leader: TestPeer, follower: TestPeer): void {
+    follower.hear(leader.say(follower, "down", now), now);
+    leader.hear(follower.say(leader, "up", now), now);
+  }
+
+  it("when it came under the offer of the leader", () => {
+    const { leader, follower, underOffer } = crossed();
+    exchange(leader, follower);
+    expect(opened(follower.hear(underOffer, now)).early).toBe(true);
+    exchange(leader, follower);
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(leader.mesgen.preferred(follower.id, now));
+  });
+
+  it("when it came under a session that the leader used before", () => {
+    const { leader, follower } = strangers();
+    const fromFollower = follower.say(leader, "f", now);
+    follower.hear(leader.say(follower, "l", now), now);
+    leader.hear(follower.control(leader, now), now);
+    const underFirst = leader.say(follower, "held back", now);
+    leader.hear(fromFollower, now);
+    exchange(leader, follower);
+    expect(opened(follower.hear(underFirst, now)).early).toBe(false);
+    exchange(leader, follower);
+    expect(follower.mesgen.preferred(leader.id, now)).toBe(leader.mesgen.preferred(follower.id, now));
+  });
+});
+
 describe("P1: an offer whose acceptance got lost", () => {
   const later = now + 120_000;
 

@@ -30,6 +30,7 @@ const sourcesOf: Readonly<Record<string, RegExp>> = {
   "egtp-metatracker": /^packages\/metatracker\/src\/nodejs\//,
   "egtp-relay": /^packages\/(?:relay|metatracker)\/src\/nodejs\//,
   demo: /^apps\/demo-peer\/src\//,
+  model: /^tools\/model\/src\//,
   soak: /^tools\/soak\/src\//,
   sim: /^tools\/simulator\/src\//,
   bench: /^bench\/(?:run|lib\/.*)\.mjs$/,
