@@ -345,6 +345,11 @@ export class RelayServer implements NodePart {
       const held: Held = { owner, number, bytes: body.length, until, isOver: false, answer };
       owner.hold(held);
       this.#heldBytes += held.bytes;
+      if (this.#handlers.length === 0) {
+        // The relay stopped while its store took it: nobody is handed it any more.
+        this.#writeDown(held);
+        return;
+      }
       this.#held.push(held);
       this.#armHeldTimer();
       // Something may have come before it while the store took its time.

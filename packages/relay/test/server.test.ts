@@ -517,6 +517,19 @@ describe("with a store that takes its time", () => {
     expect(owner.contents).toEqual(upTo(60));
   });
 
+  it("what it is taking while the relay stops is written down, and its sender is told", async () => {
+    const { peer } = await startOwner("alice", { acknowledges: false });
+    const bob = await stranger("bob");
+    const first = passAll(bob, peer, [0]);
+    await world.time.run(() => store.counts().held === 1);
+    const second = passAll(bob, peer, [1]);
+    await world.time.run(() => server.stats().in === 2);
+    expect(store.counts().held).toBe(1);
+    await world.time.of(relayNode.stop(), 1_000);
+    expect([...(await first), ...(await second)]).toEqual(all(2, "stored"));
+    expect(store.counts()).toMatchObject({ held: 0, waiting: 2 });
+  });
+
   it("a failure is told to the sender, and loses nothing that was stored", async () => {
     const { owner, peer } = await startOwner("alice", { acknowledges: false });
     const bob = await stranger("bob");
