@@ -169,7 +169,9 @@ function expectOffers(damage: Damage, count: number): void {
   expectNobodyHarmed(damage);
   const { forged = 0, refused = 0 } = damage.drops;
   expect(forged + refused).toBe(count);
-  expect(damage).toMatchObject({ heard: 0, unreadable: 0, lookups: 0, refusals: {} });
+  expect(damage).toMatchObject({ heard: 0, unreadable: 0, refusals: {} });
+  // Of honest visitors that were gone before all was said.
+  expect(damage.lookups).toBeLessThanOrEqual(damage.visits);
   expect(damage.memory).toBeLessThanOrEqual(8 * mebibyte);
 }
 
