@@ -131,16 +131,16 @@ async function runMany(plan: Plan, json: boolean): Promise<number> {
   let at = plan.from;
   await Promise.all(
     Array.from({ length: plan.jobs }, async () => {
-      const worker = new Worker(new URL("./seed-worker.js", import.meta.url));
+      const thread = new SeedThread();
       try {
         while (at < plan.from + plan.seeds && processorSeconds() < plan.seconds && !stop.signal.aborted) {
           const count = Math.min(sizeOf, plan.from + plan.seeds - at);
           const portion = { from: at, count, profile: plan.profile, realCrypto: plan.realCrypto };
           at += count;
-          note(await ask(worker, portion));
+          note(await thread.run(portion));
         }
       } finally {
-        await worker.terminate();
+        await thread.end();
       }
     }),
   );
@@ -162,13 +162,26 @@ async function runMany(plan: Plan, json: boolean): Promise<number> {
   return failures.length === 0 && totals.runs > 0 ? 0 : 1;
 }
 
-function ask(worker: Worker, portion: Portion): Promise<PortionDone> {
-  return new Promise((resolve, reject) => {
-    worker.removeAllListeners();
-    worker.once("message", resolve);
-    worker.once("error", reject);
-    worker.postMessage(portion);
-  });
+/** A thread that runs one portion after another. */
+class SeedThread {
+  readonly #worker = new Worker(new URL("./seed-worker.js", import.meta.url));
+  #settle: { readonly resolve: (done: PortionDone) => void; readonly reject: (error: unknown) => void } | undefined;
+
+  constructor() {
+    this.#worker.on("message", (done: PortionDone) => this.#settle?.resolve(done));
+    this.#worker.on("error", (error) => this.#settle?.reject(error));
+  }
+
+  run(portion: Portion): Promise<PortionDone> {
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#worker.postMessage(portion);
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
 }
 
 function tell({ seed, profile, realCrypto, violations, actsOfRun, acts, log }: Failure): void {
