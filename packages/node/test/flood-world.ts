@@ -50,7 +50,7 @@ export interface Damage extends FloodReport {
   readonly refusals: Readonly<Record<string, number>>;
   /** The most sockets at one time, {@link honestSockets} included. */
   readonly sockets: number;
-  /** Of the links of settled peers, those that did not last. */
+  /** Links of settled peers that were closed. */
   readonly lostLinks: number;
   /** Bytes of memory more than before, with what is held of connections that stay. */
   readonly memory: number;
@@ -70,12 +70,12 @@ export interface FloodWorldOptions {
   readonly node?: Partial<NodeLimits>;
 }
 
-type Counted = "handshakes" | "agreements" | "unreadable" | "lookups" | "visits" | "asked" | "served";
+type Counted = "handshakes" | "agreements" | "unreadable" | "lookups" | "visits" | "asked" | "served" | "lostLinks";
 
 export class FloodWorld {
   readonly #flooder = new OrderedChild<FloodOrder, FloodReport>(new URL("flood-child.ts", import.meta.url));
   readonly #lookup = new MemoryLookup();
-  readonly #counts = { agreements: 0, lookups: 0, visits: 0, asked: 0, served: 0 };
+  readonly #counts = { agreements: 0, lookups: 0, visits: 0, asked: 0, served: 0, lostLinks: 0 };
   readonly #settled: EgtpNode[] = [];
   /** Known to the host, and not there: they come back with nothing of what they had. */
   readonly #away: Identity[] = [];
@@ -114,7 +114,9 @@ export class FloodWorld {
     });
     await this.#host.start();
     for (let i = 0; i < settledPeers; i++) {
-      this.#settled.push(await this.#join(createIdentity()));
+      const node = await this.#join(createIdentity());
+      this.#settled.push(node);
+      void this.#watch(node);
       this.#away.push(createIdentity());
       await this.#visit(this.#away[i]!);
     }
@@ -176,7 +178,7 @@ export class FloodWorld {
       lookups: more("lookups"),
       refusals: differences(after.refusals, before.refusals),
       sockets,
-      lostLinks: this.#settled.filter((node) => node.stats().links !== 1 || node.stats().dials !== 1).length,
+      lostLinks: more("lostLinks"),
       memory: Math.max(used, usedBytes()) - usedBefore,
       misserved: Math.abs(more("asked") - more("served")),
     };
@@ -204,6 +206,12 @@ export class FloodWorld {
     node.introduce(this.#host.peerId, [this.#address]);
     await this.#ask(node);
     return node;
+  }
+
+  async #watch(node: EgtpNode): Promise<void> {
+    for await (const event of node.events({ maxQueued: 1_000 })) {
+      if (event.kind === "link" && event.state === "closed") this.#counts.lostLinks += 1;
+    }
   }
 
   async #ask(node: EgtpNode): Promise<void> {

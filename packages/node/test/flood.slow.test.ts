@@ -1,4 +1,4 @@
-/** Floods as in flood.test.ts, of a minute each, and more connections. */
+/** Floods as in flood.test.ts, of half a minute each, and more connections. */
 import { describeFloods } from "./flood-stories.ts";
 
-describeFloods({ envelopes: 600_000, connections: 30_000, strangerMs: 5_000 });
+describeFloods({ envelopes: 300_000, connections: 30_000, strangerMs: 5_000 });
