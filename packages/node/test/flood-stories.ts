@@ -91,14 +91,15 @@ export function describeFloods({ envelopes, connections, strangerMs }: FloodSize
       const order = { ...messages, net: 6, sources: links, links, count: envelopes };
       const damage = await inWorld().flood("messages, 64 sources", order, { newcomers: false });
       expectNobodyHarmed(damage);
-      const budget = links * given(link, damage.seconds);
+      // A link that was answered and stayed silent is ended, with what was on its way, and another one takes its place.
+      const budget = damage.opened * link.burst + links * link.perSecond * damage.seconds;
       expect(damage.unreadable).toBeGreaterThan(links);
       expect(damage.unreadable).toBeLessThanOrEqual(budget);
-      expect(damage.unreadable + (damage.drops.refused ?? 0)).toBe(envelopes);
+      expect(damage.unreadable + (damage.drops.refused ?? 0)).toBeLessThanOrEqual(envelopes);
       expectHandshakes(damage, Math.min(budget, strangers.length));
       expect(damage.lookups).toBeLessThanOrEqual(2 * budget);
       expect(damage.worst).toBeLessThanOrEqual(defaultNodeLimits.maxAmplification);
-      expect(damage.memory).toBeLessThanOrEqual(8 * mebibyte);
+      expect(damage.memory).toBeLessThanOrEqual(16 * mebibyte);
     });
 
     test("connections that say nothing, from one address, take its own places and nobody else's", async () => {
@@ -127,9 +128,10 @@ export function describeFloods({ envelopes, connections, strangerMs }: FloodSize
     });
 
     test("of connections that never end their envelope, those that strangers may have are in memory", async () => {
-      const order = { ...many, net: 10, sources, says: "unfinished", stay: maxUnauthenticated } as const;
+      const count = Math.min(connections, 3_000);
+      const order = { ...many, count, net: 10, sources, says: "unfinished", stay: maxUnauthenticated } as const;
       const damage = await inWorld().flood("unfinished envelopes", order, { newcomers: true });
-      expectConnections(damage, connections);
+      expectConnections(damage, count);
       const bound = maxUnauthenticated * maxEnvelopeBytes + 4 * mebibyte;
       // So that it would be seen if all of it were kept.
       expect(damage.sent).toBeGreaterThan(1.5 * bound);
