@@ -53,6 +53,7 @@ function describe({
   minutes,
   visits,
   sent,
+  stored,
   restarts,
   start,
   end,
@@ -61,7 +62,7 @@ function describe({
 }: SoakResult): string {
   const sockets = end.resources.TCPSocketWrap ?? 0;
   const lines = [
-    `seed ${seed}, ${minutes} minutes: ${visits} visits, ${sent} notes delivered, ${restarts.relay} starts of the relay, ${restarts.metatracker} of the metatracker`,
+    `seed ${seed}, ${minutes} minutes: ${visits} visits, ${sent - stored} notes delivered, ${stored} left with the relay, ${restarts.relay} starts of the relay, ${restarts.metatracker} of the metatracker`,
     `heap ${(start.heapBytes / 2 ** 20).toFixed(1)} MiB at first and ${(end.heapBytes / 2 ** 20).toFixed(1)} MiB now (${heapGrowthMiB >= 0 ? "+" : ""}${heapGrowthMiB}); ${end.resources.Timeout ?? 0} timers, ${sockets} sockets, ${end.listeners} listeners, ${end.descriptors} open files`,
     ...faults.slice(0, 20),
     ok ? "nothing grew" : "FAILED",

@@ -20,8 +20,10 @@ const relayedEvery = 12;
 /** One visitor of so many has forgotten its sessions. */
 const forgetsEvery = 5;
 const maxNotes = 8;
-/** Nothing takes so long, even while a server is away. */
+/** Nothing takes so long, even while a server is away; */
 const timeoutMs = 60_000;
+/** but who leaves mail for somebody does not wait for ever. */
+const softTimeoutMs = 15_000;
 
 interface Visitor {
   readonly identity: ReturnType<typeof createIdentity>;
@@ -33,6 +35,8 @@ export class Visitors {
   /** Visits that ended well. */
   visits = 0;
   sent = 0;
+  /** Of those, left with the relay: their sender did not see them delivered. */
+  stored = 0;
   readonly faults: string[] = [];
   readonly #world: World;
   readonly #random: Random;
@@ -67,11 +71,12 @@ export class Visitors {
   async #send(node: EgtpNode, to: EgtpNode): Promise<void> {
     const outcome = await node.send(to.peerId, note, new Uint8Array(100), {
       timeoutMs,
-      softTimeoutMs: timeoutMs,
+      softTimeoutMs,
       failFast: false,
     });
     this.sent += 1;
-    if (outcome.state !== "delivered") this.faults.push(`a note ended as ${outcome.state}`);
+    if (outcome.state === "stored") this.stored += 1;
+    else if (outcome.state !== "delivered") this.faults.push(`a note ended as ${outcome.state}`);
   }
 
   async #open(visitor: Visitor, forgets: boolean, isRelayed: boolean): Promise<EgtpNode> {
