@@ -607,7 +607,8 @@ export class Delivery {
   #feed(): void {
     const isRoomy = 4 * this.#ledger.outboxBytes <= 3 * this.limits.maxOutboxBytesTotal;
     if (!isRoomy) return;
-    for (const peer of this.#starved) {
+    // Not those who starve again: what comes next may need more room than there is.
+    for (const peer of [...this.#starved]) {
       if (this.#conversations.get(peer)?.outbox.isRoomy === false) continue;
       this.#starved.delete(peer);
       this.#sink.room(peer);
