@@ -192,6 +192,7 @@ export class SimPeer implements Station {
     const { delivery } = this.endpoint;
     const now = this.now();
     const full = new Set<PeerId>();
+    const before = this.#waiting.length;
     this.#waiting = this.#waiting.filter(({ entry, deadlineAt }) => {
       const { to, body, isRequest, needsSession } = entry;
       if (deadlineAt <= now) {
@@ -207,7 +208,7 @@ export class SimPeer implements Station {
       this.#unsettled.set(delivery.enqueue(to, draft, now), entry);
       return false;
     });
-    this.#planTurn();
+    if (this.#waiting.length < before) this.#planTurn();
   }
 
   /** @param injected - An attacker put it there. */
