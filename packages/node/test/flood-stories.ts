@@ -73,7 +73,8 @@ export function describeFloods({ envelopes, connections, strangerMs }: FloodSize
       const order = { ...offers, net: 4, sources: links, links: manyLinks, senders };
       const damage = await inWorld().flood("offers, known names", order, { newcomers: true });
       expectOffers(damage, envelopes);
-      expect(damage.handshakes).toBeGreaterThan(links);
+      // Something is spent on each name, however short the flood was.
+      expect(damage.handshakes).toBeGreaterThanOrEqual(senders.length);
       expectHandshakes(damage, senders.length * given(knownPeer, damage.seconds));
     });
 
