@@ -82,15 +82,16 @@ await agent.node.stop();
 console.log("agent: goes to sleep");
 
 client = await openNode("client");
-const results = new Promise<void>((resolve) => {
-  let left = 2;
+const results = new Map<string, number>(); // in whatever order they come: no order is promised
+const isComplete = new Promise<void>((resolve) => {
   client.handle(result, ({ body }) => {
-    console.log(`client: ${body.task} = ${body.sum}`);
-    if (--left === 0) resolve();
+    results.set(body.task, body.sum);
+    if (results.size === 2) resolve();
   });
 });
 await client.start();
-await results;
+await isComplete;
+for (const name of ["1+2", "3+4+5"]) console.log(`client: ${name} = ${results.get(name)}`);
 await client.stop();
 await servers.stop();
 await rm(folder, { recursive: true });

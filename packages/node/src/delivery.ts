@@ -608,7 +608,8 @@ export class Delivery {
     const isRoomy = 4 * this.#ledger.outboxBytes <= 3 * this.limits.maxOutboxBytesTotal;
     if (!isRoomy) return;
     // Not those who starve again: what comes next may need more room than there is.
-    for (const peer of [...this.#starved]) {
+    const starving = [...this.#starved];
+    for (const peer of starving) {
       if (this.#conversations.get(peer)?.outbox.isRoomy === false) continue;
       this.#starved.delete(peer);
       this.#sink.room(peer);

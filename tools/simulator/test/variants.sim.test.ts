@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { coresProfile, loadVariant, realCores, run, variants } from "../src/index.ts";
 
 /** Those that show soon; all of them are in variants.slow.test.ts. */
-const soonSeeds = 300;
+const soonSeeds = 200;
 
 describe("the protocol without a rule", { timeout: 60_000 }, () => {
   it.each(variants.filter(({ withinSeeds }) => withinSeeds <= soonSeeds))(

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { loadStackVariant, runStack, stackVariants } from "../src/index.ts";
 
-/** Those that show soon; all of them are in stack-variants.slow.test.ts. */
+/** Those that show soon; all of them are in stack-variants.slow.test.ts. CI runs these. */
 const soonSeeds = 12;
 
 it.each(stackVariants.filter(({ withinSeeds }) => withinSeeds <= soonSeeds))(
