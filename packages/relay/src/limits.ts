@@ -113,8 +113,14 @@ export interface RelayServerLimits {
   readonly maxPushBytesTotal: number;
   /** Bytes that are read for one owner before others have a turn. */
   readonly pushTurnBytes: number;
-  /** A mail that its owner's node did not take in for so long is handed over again when it registers again. */
+  /** A mail that its owner's node did not take in for so long was missed. */
   readonly pushMs: Millis;
+  /**
+   * What was missed is handed over again after the first, and each time after twice as long, up to the second: from then on
+   * an owner that is alive has registered again, and nothing is tried before it does.
+   */
+  readonly minPushRetryMs: Millis;
+  readonly maxPushRetryMs: Millis;
 
   /** A sender that is registered here. */
   readonly registeredSender: SenderRate;
@@ -139,6 +145,8 @@ export const defaultRelayServerLimits: RelayServerLimits = {
   maxPushBytesTotal: 128 * mebibyte,
   pushTurnBytes: 512 * 1024,
   pushMs: 15_000,
+  minPushRetryMs: 1_000,
+  maxPushRetryMs: 60_000,
   registeredSender: {
     messages: { burst: 200_000, perSecond: 100_000 },
     bytes: { burst: 256 * mebibyte, perSecond: 128 * mebibyte },

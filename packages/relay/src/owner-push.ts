@@ -4,8 +4,9 @@
  *
  * A mail is *out* from the moment it is handed over until it is acknowledged; at most a window of them is. What the owner's
  * node did not take in is handed over again when the owner registers again, and what it took in and did not acknowledge when
- * another run of it does: one that handles slowly knows what it has, and can collect what it lacks. Until then a failure ends
- * the pushing, so that nothing is sent to somebody who is not there.
+ * another run of it does: one that handles slowly knows what it has, and can collect what it lacks. A failure ends the
+ * pushing, so that nothing is sent to somebody who is not there; as an owner that is there need not have noticed it, it is
+ * tried again a few times, ever more rarely.
  *
  * Bounds: `maxPushMessages` for what is out, whose bytes the mailbox bounds, and `maxPushBytes` for what its owner's node has
  * not taken in; one mail may exceed them. An owner acknowledges nothing of a long message before all of it came, so what was
@@ -29,6 +30,8 @@ export interface PushHost {
   readonly send: (owner: PeerId, body: Uint8Array) => Promise<boolean>;
   /** Runs a task when the present turn is over. */
   readonly defer: (task: () => void) => void;
+  /** Runs a task later. @returns Cancels it. */
+  readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   /** A held mail was acknowledged. */
   readonly passed: (held: Held) => void;
   /** The store could not be read. */
@@ -70,17 +73,23 @@ export class OwnerPush {
   #hasMore = false;
   /** The store is being asked, or a turn waited for. */
   #isPumping = false;
-  /** Nothing is handed over before the owner registers again. */
+  /** Nothing is handed over before the owner registers again, or the next try. */
   #isAway = true;
+  /** Until the next try after a failure; each waits twice as long as the one before. */
+  #retryMs: Millis;
+  #cancelRetry: (() => void) | undefined;
+  #isOver = false;
 
   constructor(peer: PeerId, host: PushHost) {
     this.peer = peer;
     this.#host = host;
+    this.#retryMs = host.limits.minPushRetryMs;
   }
 
-  /** Nothing is known that is not in the mailbox. */
+  /** Nothing is known that is not in the mailbox, and nothing is about to be done. */
   get isIdle(): boolean {
-    return (this.#out?.size ?? 0) === 0 && (this.#held?.size ?? 0) === 0 && !this.#isPumping;
+    const isWaiting = this.#isPumping || this.#cancelRetry !== undefined;
+    return (this.#out?.size ?? 0) === 0 && (this.#held?.size ?? 0) === 0 && !isWaiting;
   }
 
   /** Gives memory back that is not needed now. */
@@ -106,18 +115,21 @@ export class OwnerPush {
    * @param run - Of the owner's process.
    */
   begin(run: string): void {
+    if (this.#isOver) return;
     if (run !== this.#run) {
       for (const [number, { isSending }] of this.#out ?? []) if (!isSending) this.#out!.delete(number);
       this.#run = run;
     }
-    this.#cursor = 0;
-    this.#isAway = false;
-    this.moreMail();
+    this.#endRetry();
+    this.#retryMs = this.#host.limits.minPushRetryMs;
+    this.#fromTheOldest();
   }
 
-  /** Hands nothing over any more. */
+  /** Hands nothing over ever again. */
   end(): void {
+    this.#isOver = true;
     this.#isAway = true;
+    this.#endRetry();
   }
 
   /** There is mail for it. */
@@ -145,7 +157,10 @@ export class OwnerPush {
       out.isSending = false;
       this.#sendingBytes -= out.bytes;
       if (!isTaken && this.#out?.get(number) === out) this.#missed(number);
-      else this.pump();
+      else {
+        if (isTaken) this.#retryMs = this.#host.limits.minPushRetryMs;
+        this.pump();
+      }
     });
   }
 
@@ -204,14 +219,37 @@ export class OwnerPush {
   }
 
   #isHere(): boolean {
-    if (!this.#host.isLinked(this.peer)) this.#isAway = true;
+    if (!this.#host.isLinked(this.peer)) this.#rest();
     return !this.#isAway;
   }
 
   #missed(number: number): void {
     this.#out?.delete(number);
     this.#hasMore = true;
+    this.#rest();
+  }
+
+  /** Hands nothing over for a while, and after some tries until its owner registers again. */
+  #rest(): void {
     this.#isAway = true;
+    const { limits, setTimer } = this.#host;
+    if (this.#isOver || this.#cancelRetry !== undefined || this.#retryMs > limits.maxPushRetryMs) return;
+    this.#cancelRetry = setTimer(() => {
+      this.#cancelRetry = undefined;
+      this.#fromTheOldest();
+    }, this.#retryMs);
+    this.#retryMs *= 2;
+  }
+
+  #endRetry(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+  }
+
+  #fromTheOldest(): void {
+    this.#cursor = 0;
+    this.#isAway = false;
+    this.moreMail();
   }
 
   #await(collecting: Promise<readonly StoredMail[]>): void {
@@ -245,7 +283,7 @@ export class OwnerPush {
 
   #couldNotRead(error: unknown): void {
     this.#hasMore = true;
-    this.#isAway = true;
+    this.#rest();
     this.#host.failed(error);
   }
 }

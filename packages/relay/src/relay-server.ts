@@ -168,6 +168,7 @@ export class RelayServer implements NodePart {
       hasRoom: (owner) => this.#hasPushRoom(owner),
       send: (owner, body) => this.#push(owner, body),
       defer: (task) => schedule.defer(task),
+      setTimer: (task, delayMs) => schedule.setTimer(task, delayMs),
       passed: (held) => this.#answer(held, passedReply),
       failed: (error) => this.#storeFailed(error),
     };

@@ -154,7 +154,7 @@ describe("mail for an owner that is connected", () => {
   });
 
   it("is written at once from when its node took nothing in for a while, until it registers again", async () => {
-    await startRelay({ limits: { pushMs: 2_000 } });
+    await startRelay({ limits: { pushMs: 2_000, minPushRetryMs: 10_000 } });
     const { owner, peer } = await startOwner("alice");
     const bob = await stranger("bob");
     let wake: () => void = () => {};
@@ -173,6 +173,26 @@ describe("mail for an owner that is connected", () => {
     await world.time.of(owner.register(false));
     await world.time.run(() => server.stats().mailboxes.waiting === 0);
     expect(owner.contents.slice(-3)).toEqual([1, 2, 3]);
+  });
+
+  it("is handed over again, ever more rarely, to an owner that noticed nothing", async () => {
+    await startRelay({ limits: { pushMs: 2_000 } });
+    const { owner, peer } = await startOwner("alice");
+    let wake: () => void = () => {};
+    owner.busy = new Promise((resolve) => {
+      wake = resolve;
+    });
+    expect(await world.time.of(passAll(await stranger("bob"), peer, [1]))).toEqual(["stored"]);
+    // After 1, 2, 4, 8, 16 and 32 seconds, and then it is left to its owner.
+    await world.time.pass(400_000);
+    expect(server.stats()).toMatchObject({ pushed: 7, missed: 7 });
+    await world.time.of(owner.register(false));
+    await world.time.run(() => server.stats().missed === 8);
+    owner.busy = undefined;
+    wake();
+    await world.time.run(() => server.stats().mailboxes.waiting === 0, 2_000);
+    expect(new Set(owner.contents)).toEqual(new Set([1]));
+    await world.time.of(relayNode.stop());
   });
 
   it("is not sent twice when its owner registers again while it is on its way", async () => {

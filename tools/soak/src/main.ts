@@ -52,6 +52,7 @@ function describe({
   seed,
   minutes,
   visits,
+  cycles,
   sent,
   stored,
   restarts,
@@ -62,7 +63,7 @@ function describe({
 }: SoakResult): string {
   const sockets = end.resources.TCPSocketWrap ?? 0;
   const lines = [
-    `seed ${seed}, ${minutes} minutes: ${visits} visits, ${sent - stored} notes delivered, ${stored} left with the relay, ${restarts.relay} starts of the relay, ${restarts.metatracker} of the metatracker`,
+    `seed ${seed}, ${minutes} minutes: ${visits} visits over ${cycles} links, ${sent - stored} notes delivered, ${stored} left with the relay, ${restarts.relay} starts of the relay, ${restarts.metatracker} of the metatracker`,
     `heap ${(start.heapBytes / 2 ** 20).toFixed(1)} MiB at first and ${(end.heapBytes / 2 ** 20).toFixed(1)} MiB now (${heapGrowthMiB >= 0 ? "+" : ""}${heapGrowthMiB}); ${end.resources.Timeout ?? 0} timers, ${sockets} sockets, ${end.listeners} listeners, ${end.descriptors} open files`,
     ...faults.slice(0, 20),
     ok ? "nothing grew" : "FAILED",

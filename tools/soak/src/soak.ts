@@ -14,7 +14,7 @@ import { type ServerName, World } from "./world.ts";
 /** The heap may be so much larger at the end. */
 export const maxHeapGrowthBytes = 5 * 1024 * 1024;
 /** Visits at a time. */
-const lanes = 6;
+const lanes = 32;
 /** A server is started again after so many visits, on average. */
 const restartEvery = 150;
 /** Until then what is taken for the start is not looked at, of the whole time. */
@@ -35,6 +35,8 @@ export interface SoakResult {
   readonly seed: number;
   readonly minutes: number;
   readonly visits: number;
+  /** Links that were made, carried something and were let go. */
+  readonly cycles: number;
   readonly sent: number;
   readonly stored: number;
   readonly handled: number;
@@ -74,7 +76,7 @@ export async function soak({ minutes, seed, tell }: SoakOptions): Promise<SoakRe
     const endReaders = readersOf(world.files);
 
     faults.push(...run.visitors.faults, ...growth(start, end));
-    const { visits, sent, stored } = run.visitors;
+    const { visits, cycles, sent, stored } = run.visitors;
     const heapGrowth = end.heapBytes - start.heapBytes;
     if (heapGrowth > maxHeapGrowthBytes) faults.push(`the heap grew by ${mib(heapGrowth)} MiB`);
     if (endReaders > startReaders) faults.push(`readers of LMDB files: ${startReaders} at first, ${endReaders} now`);
@@ -85,6 +87,7 @@ export async function soak({ minutes, seed, tell }: SoakOptions): Promise<SoakRe
       seed,
       minutes,
       visits,
+      cycles,
       sent,
       stored,
       handled: world.handled,
@@ -147,7 +150,7 @@ class Run {
     const minute = Math.round((now - this.#begun) / 60_000);
     const heapMiB = mib(readGauges().heapBytes);
     this.samples.push({ minute, visits: this.visitors.visits, heapMiB });
-    this.#tell(`${minute} min, ${this.visitors.visits} visits, ${heapMiB} MiB`);
+    this.#tell(`${minute} min, ${this.visitors.visits} visits, ${this.visitors.cycles} links, ${heapMiB} MiB`);
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * Those who come and go: each visit is a node that is made, sends something, waits until it was delivered, and is stopped. Who
- * comes again has its sessions, unless it forgot them.
+ * Those who come and go: each visit is a node that is made, connects, sends, lets its link go, some times over, and is stopped.
+ * Who comes again has its sessions, unless it forgot them.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createIdentity, createNode, type EgtpNode, type NodeOptions } from "@egtp/node";
+import { createIdentity, createNode, type EgtpNode, type NodeEvent, type NodeOptions } from "@egtp/node";
 import { tcp } from "@egtp/node/tcp";
 import { MemorySessionStore, type SessionStore } from "@egtp/session-store";
 import { LmdbSessionStore } from "@egtp/session-store/lmdb";
@@ -20,6 +20,10 @@ const relayedEvery = 12;
 /** One visitor of so many has forgotten its sessions. */
 const forgetsEvery = 5;
 const maxNotes = 8;
+/** Links that one visit makes, at most; through the relay it is one. */
+const maxLinks = 5;
+/** A link of a visitor that carries nothing for so long is let go. */
+const idleMs = 20;
 /** Nothing takes so long, even while a server is away; */
 const timeoutMs = 60_000;
 /** but who leaves mail for somebody does not wait for ever. */
@@ -34,6 +38,8 @@ interface Visitor {
 export class Visitors {
   /** Visits that ended well. */
   visits = 0;
+  /** Links that were made, carried something and were let go. */
+  cycles = 0;
   sent = 0;
   /** Of those, left with the relay: their sender did not see them delivered. */
   stored = 0;
@@ -57,14 +63,20 @@ export class Visitors {
     const random = this.#random;
     const [visitor] = this.#waiting.splice(random.below(this.#waiting.length), 1) as [Visitor];
     const isRelayed = random.below(relayedEvery) === 0;
-    const notes = 1 + random.below(maxNotes);
+    const links = isRelayed ? 1 : 1 + random.below(maxLinks);
     const node = await this.#open(visitor, random.below(forgetsEvery) === 0, isRelayed);
     const to = isRelayed ? this.#world.hidden : this.#world.listener;
     if (!isRelayed) node.introduce(to.peerId, this.#world.ways);
+    const events = node.events({ kinds: ["link"] });
     await node.start();
-    await Promise.all(Array.from({ length: notes }, () => this.#send(node, to)));
+    for (let link = 1; link <= links; link++) {
+      const notes = 1 + random.below(maxNotes);
+      await Promise.all(Array.from({ length: notes }, () => this.#send(node, to)));
+      if (link < links) await linkClosed(events);
+    }
     await node.stop();
     this.#waiting.push(visitor);
+    this.cycles += links;
     this.visits += 1;
   }
 
@@ -84,7 +96,7 @@ export class Visitors {
     const base: NodeOptions = {
       identity,
       sessions: await openSessions(visitor, forgets),
-      transports: [tcp({ listen: false })],
+      transports: [tcp({ listen: false, ...(!isRelayed && { limits: { idleMs } }) })],
       limits: visitorLimits,
       allowPrivateAddresses: true,
     };
@@ -92,6 +104,17 @@ export class Visitors {
     const { lookup, part } = this.#world.parts();
     return createNode({ ...base, lookup, parts: [part] });
   }
+}
+
+/** Reads on until no link is open. */
+async function linkClosed(events: AsyncIterator<NodeEvent>): Promise<void> {
+  let open = 0;
+  do {
+    const { value } = await events.next();
+    if (value?.kind !== "link") throw new Error("A visitor was stopped amid its visit");
+    if (value.state === "opened") open += 1;
+    if (value.state === "closed") open -= 1;
+  } while (open !== 0);
 }
 
 async function openSessions(visitor: Visitor, forgets: boolean): Promise<SessionStore> {

@@ -78,6 +78,8 @@ export class World {
   readonly folder: string;
   readonly listener: EgtpNode;
   readonly hidden: EgtpNode;
+  /** Where the listener can be dialled. */
+  readonly ways: readonly Strategy[];
   /** Notes that those two were handed. */
   handled = 0;
   readonly #servers: Readonly<Record<ServerName, Server>>;
@@ -102,17 +104,13 @@ export class World {
     this.folder = folder;
     this.#servers = servers;
     this.listener = listener;
+    this.ways = waysTo(listener);
     this.hidden = hidden;
     for (const node of [listener, hidden]) {
       node.handle(note, () => {
         this.handled += 1;
       });
     }
-  }
-
-  /** Where the listener can be dialled. */
-  get ways(): readonly Strategy[] {
-    return waysTo(this.listener);
   }
 
   /** What a visitor needs to reach whom it knows by ID alone. */
