@@ -354,7 +354,7 @@ export class SimPeer implements Station {
     const { violate } = this.#world;
     if (before.rollbacks !== again.rollbacks) return; // What lies between a snapshot and its silent restoration is excepted.
     if (before.life === again.life) violate("P2", `message ${entry.serial} was handed over twice in one process life`);
-    else if (entry.outcome === "delivered") {
+    else if (entry.outcome === "delivered" && !wasRestoredSince(entry, again.rollbacks)) {
       // What was under way when the receipt came may still arrive at a store that forgot; nothing may be sent again after it.
       const isForgotten = before.storeLife !== again.storeLife;
       if (!isForgotten || (entry.endedAt ?? 0) < (this.#passing?.sentAt ?? 0)) {
@@ -363,6 +363,11 @@ export class SimPeer implements Station {
     }
     if (before.messageId !== again.messageId) violate("P2", `message ${entry.serial} came again under another ID`);
   }
+}
+
+/** Whether the store that knew of the handled receipt was replaced by an older one: whoever began anew then may not have ended. */
+function wasRestoredSince({ endedAt, handovers }: Entry, rollbacks: number): boolean {
+  return handovers.find((handover) => handover.rollbacks === rollbacks)!.at > endedAt!;
 }
 
 function describe(received: ReturnType<Endpoint["receive"]>): string {

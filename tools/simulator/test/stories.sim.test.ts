@@ -2,7 +2,7 @@
 
 import { decodeEnvelope, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
-import { attack, converge, noFaults, realCores, type SimPeer, settleDown, World } from "../src/index.ts";
+import { attack, converge, noFaults, realCores, run, type SimPeer, settleDown, World } from "../src/index.ts";
 
 const secondMs = 1_000;
 const hourMs = 3_600 * secondMs;
@@ -28,6 +28,13 @@ function pass(world: World, seconds: number): void {
 function handedOver(world: World): number {
   return world.ledger.entries.reduce((sum, entry) => sum + entry.handovers.length, 0);
 }
+
+describe("seeds that failed once", () => {
+  // The handler of a message that a restored store had forgotten was still busy when its node was stopped.
+  it.each([["chaos", 58_516]] as const)("%s %i", (profile, seed) => {
+    expect(run(seed, profile, { cores }).violations).toEqual([]);
+  });
+});
 
 describe("stories", () => {
   it("P1 no deadlock: both sides forget everything, in turn and together, and all mail arrives", () => {
