@@ -121,6 +121,22 @@ describe("a metatracker that was started by hand", () => {
     const alice = await peer({ lookup: lookup(), transports: [websocket({ ca: cert }), tcp({ listen: false })] });
     const bob = await peer({ lookup: lookup(), transports: [websocket({ ca: cert }), tcp({ host: "127.0.0.1" })] });
     expect(await alice.request(bob.peerId, echo, body)).toEqual(body);
+
+    const renewed = makeCertificate({ names: ["localhost"], addresses: ["127.0.0.1"] });
+    writeFileSync(certFile, renewed.cert);
+    server.signal("SIGHUP");
+    expect(await server.event("certificate")).toMatchObject({ level: "error", code: "EGTP_COMMAND_CERTIFICATE" });
+    const carol = await peer({ lookup: lookup(), transports: [websocket({ ca: cert }), tcp({ listen: false })] });
+    expect(await carol.request(bob.peerId, echo, body)).toEqual(body);
+    writeFileSync(keyFile, renewed.key);
+    server.signal("SIGHUP");
+    expect(await server.event("certificate-renewed")).toMatchObject({ level: "info" });
+    const dave = await peer({
+      lookup: lookup(),
+      transports: [websocket({ ca: renewed.cert }), tcp({ listen: false })],
+    });
+    expect(await dave.request(bob.peerId, echo, body)).toEqual(body);
+
     server.signal("SIGINT");
     expect(await server.ended).toEqual({ code: 0, stderr: "" });
     expect(statSync(join(folder, "data")).isDirectory()).toBe(true);

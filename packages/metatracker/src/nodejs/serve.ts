@@ -131,6 +131,12 @@ async function start(
       : await WebServer.open({ port: options["bootpage-port"], host, certificate, pages });
   if (pageServer !== undefined) closers.add(() => pageServer.close());
 
+  if (certificate !== undefined) {
+    const renew = (): void => void renewCertificate(options, [web, pageServer], log);
+    process.on("SIGHUP", renew);
+    closers.add(async () => void process.off("SIGHUP", renew));
+  }
+
   const limits = { maxLinks, idleMs };
   const advertise = options["public-host"].map((text) => {
     const { host: name, port } = readHost(text, "--public-host");
@@ -208,6 +214,21 @@ async function certificateFor(options: ServerOptions): Promise<Certificate | und
   if (cert === undefined || key === undefined) return undefined;
   const host = publicUrl === undefined ? undefined : new URL(publicUrl).hostname.replaceAll(/[[\]]/g, "");
   return loadCertificate(cert, key, host);
+}
+
+/** For connections from now on; without one that fits, the former goes on. */
+async function renewCertificate(
+  options: ServerOptions,
+  servers: readonly (WebServer | undefined)[],
+  log: Log,
+): Promise<void> {
+  try {
+    const certificate = (await certificateFor(options))!;
+    for (const server of servers) server?.renewCertificate(certificate);
+    log.info("certificate-renewed", `Read ${options["tls-cert"]} again`);
+  } catch (error) {
+    log.failed("certificate", error);
+  }
 }
 
 /** Any page of the web may read it; it is signed. */

@@ -67,7 +67,7 @@ export function serverUsage(defaults: { readonly data: string; readonly port: nu
   --ws-port N          take WebSockets, too, at this port; needs the package ws
   --public-url URL     what peers should dial for that: wss://HOST[:PORT][/PATH]
   --tls-cert FILE      the certificate of HOST with its chain, in PEM: speak TLS at --ws-port
-  --tls-key FILE       its private key, in PEM
+  --tls-key FILE       its private key, in PEM. Both are read again on SIGHUP
   --trust-proxy        a reverse proxy of ours, and nobody else, reaches --ws-port
 
   --boot-page URL      where to find metatrackers, to publish ourselves there. May be repeated

@@ -72,6 +72,11 @@ export class WebServer {
     this.port = (server.address() as AddressInfo).port;
   }
 
+  /** Shows another certificate to whoever connects from now on. Only for a server that speaks TLS. */
+  renewCertificate(certificate: Certificate): void {
+    (this.server as https.Server).setSecureContext(certificate);
+  }
+
   /** Ends every connection. */
   close(): Promise<void> {
     return new Promise((resolve) => {
