@@ -1,6 +1,8 @@
 /**
  * What a node offers to the program it runs in, and to the parts that build on it (lookups, relay clients): types only.
  */
+// `AsyncDisposable` is in no library of a program that does not ask for it. Kept for the declarations, too.
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Epoch, MessageType, Millis, PeerId, SessionId, Strategy } from "@egtp/wire";
 import type { MessageId } from "./delivery/message-id.ts";
 import type { RejectReason, Stored, StrategyFailure } from "./delivery/outcome.ts";

@@ -73,7 +73,26 @@ type Run =
     };
 
 type Lmdb = typeof import("lmdb");
-export type Database = import("lmdb").RootDatabase<Uint8Array, string>;
+
+/** What is used of lmdb's database. The types of lmdb itself stay inside: as an ES module they do not compile. */
+export interface Database {
+  getRange(range: KeyRange): Iterable<{ readonly key: string; readonly value: Uint8Array }>;
+  getKeys(range: KeyRange): Iterable<string>;
+  getBinary(key: string): Uint8Array | undefined;
+  getStats(): object;
+  put(key: string, value: Uint8Array): Promise<boolean>;
+  remove(key: string): Promise<boolean>;
+  transactionSync(action: () => void): void;
+  resetReadTxn(): void;
+  close(): Promise<void>;
+}
+
+interface KeyRange {
+  readonly start?: string;
+  readonly end?: string;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
 
 /** What a store wants of its file beside its user's wishes. */
 export interface FilePlan {
