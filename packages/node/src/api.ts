@@ -13,7 +13,7 @@ import type { Link } from "./transport.ts";
 export type SendOutcome =
   /** The peer's handler returned, or its promise resolved. */
   | { readonly state: "delivered" }
-  /** A relay keeps it for the peer until then. How it ends at last is an event with this message ID. */
+  /** A relay keeps it for the peer until then. How it ends at last is an event with this peer and message ID. */
   | (Stored & { readonly messageId: MessageId })
   /** The node was stopped, and its session store keeps it: the next run goes on with it, and tells its end as an event. */
   | { readonly state: "kept"; readonly messageId: MessageId }

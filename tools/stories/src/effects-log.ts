@@ -4,7 +4,7 @@
  *
  * Lines are written before a handler returns: no message counts as handled whose effect is not there.
  */
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 
 /** A message that was handled. */
 export interface Effect {
@@ -29,7 +29,7 @@ export class EffectsLog {
     const known = readEffects(path).filter(({ isAgain }) => !isAgain);
     this.#done = new Set(known.map(({ messageId }) => messageId));
     for (const { batch } of known) this.#count(batch);
-    this.#file = openSync(path, "a", 0o600);
+    this.#file = openLog(path);
   }
 
   /** How many of a batch were done, by earlier runs too. */
@@ -84,7 +84,7 @@ export class EndingsLog {
   readonly #file: number;
 
   constructor(path: string) {
-    this.#file = openSync(path, "a", 0o600);
+    this.#file = openLog(path);
   }
 
   write({ batch, n, state }: Ending): void {
@@ -110,7 +110,7 @@ export class SettlementsLog {
   readonly #file: number;
 
   constructor(path: string) {
-    this.#file = openSync(path, "a", 0o600);
+    this.#file = openLog(path);
   }
 
   write({ messageId, outcome }: Settlement): void {
@@ -129,6 +129,13 @@ export function readSettlements(path: string): Settlement[] {
 /** What a node told, and when it was written down. */
 export function readEvents(path: string): { readonly at: number; readonly text: string }[] {
   return readLines(path).map(([at, ...words]) => ({ at: Number(at), text: words.join(" ") }));
+}
+
+/** Opens a log to go on with it. A line that was not finished, as its process was killed amid it, had no consequences: it goes. */
+function openLog(path: string): number {
+  const file = openSync(path, "a", 0o600);
+  truncateSync(path, readFileSync(path).lastIndexOf(10) + 1);
+  return file;
 }
 
 /** The words of each line; none when there is no such file. A line that its process did not finish is left out. */

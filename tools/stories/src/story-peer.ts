@@ -162,7 +162,8 @@ class StoryPeer {
     const told = ["link", "dial-failed", "session", "published", "relay", "drop", "store", "handler-failed"] as const;
     for await (const event of this.#node.events({ kinds: [...told, "message", "missed"], maxQueued: 65_536 })) {
       if (event.kind === "message") {
-        if (event.direction === "out" && event.messageId !== undefined) {
+        // Of another type, such as what is said to a relay, one may have the same ID: numbers run for each recipient.
+        if (event.direction === "out" && event.type === note.name && event.messageId !== undefined) {
           this.#settlements.write({ messageId: event.messageId, outcome: event.outcome });
         }
         this.#lookAgain();

@@ -1,5 +1,6 @@
 /** A peer of a story, as the story sees it: a process that is ordered about and killed, and a folder that outlives it. */
 import { fork } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { cp, mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -44,7 +45,8 @@ export class Peer {
   /** Brings it to life. What it does not know from its folder it does not know. */
   async start(): Promise<void> {
     const { folder } = this.#options;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // At once: from here on there is a process, and a kill hits it.
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     const [execPath, ...execArgv] = nodeIn(this.#namespace);
     const child = new Child(
       basename(folder),
