@@ -32,6 +32,7 @@ const sourcesOf: Readonly<Record<string, RegExp>> = {
   demo: /^apps\/demo-peer\/src\//,
   model: /^tools\/model\/src\//,
   soak: /^tools\/soak\/src\//,
+  release: /^tools\/release\/src\//,
   sim: /^tools\/simulator\/src\//,
   bench: /^bench\/(?:run|lib\/.*)\.mjs$/,
 };
