@@ -6,7 +6,9 @@ export default defineConfig({
   ...fast,
   test: {
     ...fast.test,
-    include: ["packages/*/test/**/*.slow.test.ts", "apps/*/test/**/*.slow.test.ts", "tools/*/test/**/*.slow.test.ts"],
+    include: ["packages", "apps", "tools"]
+      .map((folder) => `${folder}/*/test/**/*.slow.test.ts`)
+      .concat("examples/test/**/*.slow.test.ts"),
     exclude: configDefaults.exclude,
     passWithNoTests: true,
     testTimeout: 600_000,
