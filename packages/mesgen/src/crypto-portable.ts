@@ -1,22 +1,21 @@
 /**
- * The crypto provider for every JavaScript engine: tweetnacl for X25519, Ed25519 and randomness, ed2curve for the
- * conversion of keys, noble for ChaCha20-Poly1305 and the hashes. It closes what tweetnacl leaves open: shared secrets of
- * zero, signatures with S out of range, points that are not canonical.
+ * The crypto provider for every JavaScript engine: tweetnacl for X25519, Ed25519, SHA-512 and randomness, noble for
+ * ChaCha20-Poly1305 and HMAC. It closes what tweetnacl leaves open: shared secrets of zero, signatures with S out of range,
+ * points that are not canonical.
  */
+import { concatBytes, verifyEd25519, x25519PublicKeyOf } from "@egtp/wire";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
-import { sha512 } from "@noble/hashes/sha2.js";
-import ed2curve from "ed2curve";
+import type { CHash, Hash } from "@noble/hashes/utils.js";
 import nacl from "tweetnacl";
-import { isLowOrderImage } from "./birational-map.ts";
-import { type CryptoProvider, type DhKeyPair, type IdentityKeys, tagBytes } from "./crypto.ts";
-import { isCanonicalPoint, isWellFormedSignature } from "./ed25519-encoding.ts";
+import { type CryptoProvider, type DhKeyPair, type IdentityKeys, identityScalar, tagBytes } from "./crypto.ts";
 import { writeNonce } from "./noise-nonce.ts";
 import { rememberVerified } from "./verified-signatures.ts";
 
 const nonce = new Uint8Array(12);
 const nonceView = new DataView(nonce.buffer);
+const one = Uint8Array.of(1);
+const two = Uint8Array.of(2);
 
 export const portableCryptoProvider: CryptoProvider = {
   name: "portable",
@@ -25,24 +24,14 @@ export const portableCryptoProvider: CryptoProvider = {
   dhKeyPairFromSecret,
   dh,
   identityFromSeed,
-  verify: rememberVerified(
-    (publicKey, message, signature) =>
-      isWellFormedSignature(publicKey, signature) && nacl.sign.detached.verify(message, signature, publicKey),
-  ),
-  dhPublicKeyOf,
-  sha512: (...parts) => {
-    const hash = sha512.create();
-    for (const part of parts) hash.update(part);
-    return hash.digest();
-  },
-  hmacSha512: (key, ...parts) => {
-    const mac = hmac.create(sha512, key);
-    for (const part of parts) mac.update(part);
-    return mac.digest();
-  },
+  verify: rememberVerified(verifyEd25519),
+  dhPublicKeyOf: x25519PublicKeyOf,
+  sha512: (...parts) => nacl.hash(concatBytes(...parts)),
+  hmacSha512,
   hkdf2: (chainingKey, input) => {
-    const output = hkdf(sha512, input, chainingKey, undefined, 128);
-    return [output.slice(0, 64), output.slice(64)];
+    const extracted = hmacSha512(chainingKey, input);
+    const first = hmacSha512(extracted, one);
+    return [first, hmacSha512(extracted, first, two)];
   },
   seal: (key, counter, associatedData, plaintext, out, outOffset) => {
     writeNonce(nonceView, counter);
@@ -81,15 +70,57 @@ function identityFromSeed(seed: Uint8Array): IdentityKeys {
   const { publicKey, secretKey } = nacl.sign.keyPair.fromSeed(seed);
   return {
     publicKey,
-    dh: dhKeyPairFromSecret(ed2curve.convertSecretKey(secretKey)),
+    dh: dhKeyPairFromSecret(identityScalar(nacl.hash(seed))),
     sign: (message) => nacl.sign.detached(message, secretKey),
   };
 }
 
-function dhPublicKeyOf(ed25519PublicKey: Uint8Array): Uint8Array | null {
-  if (ed25519PublicKey.length !== 32 || !isCanonicalPoint(ed25519PublicKey, 0)) return null;
-  const image = ed2curve.convertPublicKey(ed25519PublicKey);
-  return image === null || isLowOrderImage(image) ? null : image;
+/** tweetnacl's SHA-512 in the form that noble's HMAC takes, so that no second one is loaded. */
+class NaclSha512 implements Hash<NaclSha512> {
+  readonly blockLen = 128;
+  readonly outputLen = 64;
+  readonly canXOF = false;
+  #input: Uint8Array;
+
+  constructor(input: Uint8Array = new Uint8Array(0)) {
+    this.#input = input;
+  }
+
+  update(part: Uint8Array): this {
+    this.#input = concatBytes(this.#input, part);
+    return this;
+  }
+
+  digest(): Uint8Array<ArrayBuffer> {
+    return Uint8Array.from(nacl.hash(this.#input));
+  }
+
+  digestInto(out: Uint8Array): void {
+    out.set(nacl.hash(this.#input));
+  }
+
+  destroy(): void {
+    this.#input.fill(0);
+  }
+
+  clone(): NaclSha512 {
+    return new NaclSha512(this.#input.slice());
+  }
+
+  _cloneInto(): NaclSha512 {
+    return this.clone();
+  }
+}
+
+const sha512: CHash<NaclSha512> = Object.assign((message: Uint8Array) => new NaclSha512().update(message).digest(), {
+  blockLen: 128,
+  outputLen: 64,
+  canXOF: false,
+  create: () => new NaclSha512(),
+});
+
+function hmacSha512(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  return hmac(sha512, key, concatBytes(...parts));
 }
 
 /** `seal` under any nonce of 12 bytes, for test vectors. */

@@ -108,3 +108,11 @@ export interface CryptoProvider {
 
 /** The bytes that `seal` adds. */
 export const tagBytes = 16;
+
+/** The X25519 secret of an identity: the scalar that RFC 8032 takes from the SHA-512 of its seed. */
+export function identityScalar(hashOfSeed: Uint8Array): Uint8Array {
+  const scalar = hashOfSeed.slice(0, 32);
+  scalar[0]! &= 0xf8;
+  scalar[31] = (scalar[31]! & 0x7f) | 0x40;
+  return scalar;
+}

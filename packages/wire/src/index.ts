@@ -1,4 +1,5 @@
 /** The public names of @egtp/wire. */
+export { x25519PublicKeyOf } from "./birational-map.ts";
 export { decodeBody, encodeBody } from "./body.ts";
 export { type BootPage, signBootPage, verifyBootPage } from "./boot-page.ts";
 export {
@@ -24,6 +25,7 @@ export {
   verifyContactRecord,
 } from "./contact-record.ts";
 export { isEd25519PublicKey, signatureBytes, type VerifySignature, verifyEd25519 } from "./ed25519.ts";
+export { isWellFormedSignature } from "./ed25519-encoding.ts";
 export {
   decodeEnvelope,
   type Envelope,

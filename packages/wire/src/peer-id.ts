@@ -6,8 +6,8 @@
  *
  * @see docs/spec.md, "Identity"
  */
+import { x25519PublicKeyOf } from "./birational-map.ts";
 import { asciiText, encodeUtf8 } from "./bytes.ts";
-import { isEd25519PublicKey, isLowOrderKey } from "./ed25519.ts";
 import { WireError } from "./errors.ts";
 import { peerIdBytes, peerIdTextLength } from "./limits.ts";
 
@@ -92,7 +92,7 @@ const maxUsable = 256;
 
 function isUsable(id: string, key: Uint8Array): boolean {
   if (usable.has(id)) return true;
-  if (!isEd25519PublicKey(key) || isLowOrderKey(key)) return false;
+  if (x25519PublicKeyOf(key) === null) return false;
   usable.add(id);
   if (usable.size > maxUsable) {
     for (const oldest of usable) {

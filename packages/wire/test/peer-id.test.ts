@@ -14,6 +14,7 @@ import {
   peerIdFromTrustedBytes,
   peerIdToBytes,
   toHex,
+  x25519PublicKeyOf,
 } from "../src/index.ts";
 import { codeOf, ifDecoded, thrownBy } from "./support.ts";
 
@@ -73,9 +74,10 @@ describe("valid keys", () => {
     let onCurve = 0;
     for (let i = 0; i < 24; i++) {
       const key = nacl.hash(Uint8Array.of(i)).subarray(0, 32);
-      const expected = ed2curve.convertPublicKey(key) !== null;
-      expect(isEd25519PublicKey(key)).toBe(expected);
-      if (expected) onCurve += 1;
+      const image = ed2curve.convertPublicKey(key);
+      expect(isEd25519PublicKey(key)).toBe(image !== null);
+      expect(x25519PublicKeyOf(key)).toEqual(image);
+      if (image !== null) onCurve += 1;
     }
     expect(onCurve).toBeGreaterThan(5);
     expect(onCurve).toBeLessThan(19);
@@ -102,6 +104,7 @@ describe("valid keys", () => {
   ])("%s", (_, hex, verdict) => {
     const key = fromHex(hex);
     expect(isEd25519PublicKey(key)).toBe(verdict !== false);
+    expect(x25519PublicKeyOf(key) !== null).toBe(verdict === true);
     const valid = verdict === true;
     const text = peerIdFromTrustedBytes(key);
     expect(isPeerId(text)).toBe(valid);

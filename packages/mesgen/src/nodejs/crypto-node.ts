@@ -18,9 +18,8 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
-import { isLowOrderImage, montgomeryImage } from "../birational-map.ts";
-import { type CryptoProvider, type DhKeyPair, type IdentityKeys, tagBytes } from "../crypto.ts";
-import { isWellFormedSignature } from "../ed25519-encoding.ts";
+import { isWellFormedSignature, x25519PublicKeyOf } from "@egtp/wire";
+import { type CryptoProvider, type DhKeyPair, type IdentityKeys, identityScalar, tagBytes } from "../crypto.ts";
 import { writeNonce } from "../noise-nonce.ts";
 import { rememberVerified } from "../verified-signatures.ts";
 import { maxShortTextBytes, shortTextLibrary } from "./short-texts.ts";
@@ -46,10 +45,7 @@ export const nodeCryptoProvider: CryptoProvider = {
       isWellFormedSignature(publicKey, signature) &&
       ed25519Verify(null, message, importPublicKey("Ed25519", publicKey), signature),
   ),
-  dhPublicKeyOf: (publicKey) => {
-    const image = montgomeryImage(publicKey);
-    return image === null || isLowOrderImage(image) ? null : image;
-  },
+  dhPublicKeyOf: x25519PublicKeyOf,
   sha512,
   hmacSha512,
   hkdf2: (chainingKey, input) => {
@@ -97,12 +93,9 @@ function dh(own: DhKeyPair, theirPublicKey: Uint8Array): Uint8Array | null {
 
 function identityFromSeed(seed: Uint8Array): IdentityKeys {
   const signingKey = importPrivateKey("Ed25519", seed);
-  const scalar = sha512(seed).slice(0, 32);
-  scalar[0]! &= 0xf8;
-  scalar[31] = (scalar[31]! & 0x7f) | 0x40;
   return {
     publicKey: exportPublicKey(signingKey),
-    dh: dhKeyPairFromSecret(scalar),
+    dh: dhKeyPairFromSecret(identityScalar(sha512(seed))),
     sign: (message) => plain(ed25519Sign(null, message, signingKey)),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * The birational map from the Edwards curve of Ed25519 to the Montgomery curve of X25519, u = (1 + y) / (1 - y), with
  * the check that the point is on the curve. Written with `bigint`, which takes a thirtieth of the time of arithmetic on
- * limbs in JavaScript; the portable provider's ed2curve is its plain twin. Not constant-time: for public keys only.
+ * limbs in JavaScript; ed2curve is its plain twin in the tests. Not constant-time: for public keys only.
  */
 import { isCanonicalPoint } from "./ed25519-encoding.ts";
 
@@ -37,9 +37,15 @@ const lowOrderImages: readonly bigint[] = [
   39382357235489614581723060781553021112529911719440698176882885853963445705823n,
 ];
 
-/** Whether a u-coordinate that {@link montgomeryImage} gives belongs to a point of low order. */
-export function isLowOrderImage(u: Uint8Array): boolean {
-  return lowOrderImages.includes(decodeCoordinate(u));
+/**
+ * The X25519 public key of an Ed25519 public key.
+ *
+ * @returns 32 bytes, or `null` when the key is not 32 bytes, not canonical, not on the curve, or of low order: then nobody
+ *   shares a secret with it, and anyone can sign for it.
+ */
+export function x25519PublicKeyOf(ed25519PublicKey: Uint8Array): Uint8Array | null {
+  const image = montgomeryImage(ed25519PublicKey);
+  return image === null || lowOrderImages.includes(decodeCoordinate(image)) ? null : image;
 }
 
 /** x^((p-3)/2); (p-3)/2 = 2^254 - 11 = (2^250 - 1) * 2^4 + 5. */
