@@ -23,7 +23,9 @@ async function main() {
     process.stdout.write(help);
     return 0;
   }
-  installOnce(progress);
+  installOnce(import.meta.dirname, () =>
+    progress("installing the alternatives into bench/node_modules (about 95 MB, once)"),
+  );
   const { peers, leftOut } = await findPeers(options);
   const groups = options.groups
     .map((group) => ({ ...group, peers: group.peers.filter((name) => peers.has(name)) }))

@@ -1,15 +1,17 @@
-// Installs the alternatives on the first run, and when others are wanted. They are no part of the workspace: they are
-// heavy, and nothing else needs them. All of them ship prebuilt, so no install script has to run.
+// Installs what a folder outside the workspace needs, on the first run and when something else is wanted. Such a folder is
+// heavy, and nothing else needs it. All of it ships prebuilt, so no install script has to run.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 
-const folder = fileURLToPath(new URL("..", import.meta.url));
-
-export function installOnce(progress) {
-  if (isInstalled()) return;
-  progress("installing the alternatives into bench/node_modules (about 95 MB, once)");
+/**
+ * @param folder - Where package.json and package-lock.json are.
+ * @param progress - Told beforehand, if there is something to install.
+ */
+export function installOnce(folder, progress) {
+  if (isInstalled(folder)) return;
+  progress();
   const { status, error } = spawnSync(
     "npm",
     ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
@@ -20,17 +22,17 @@ export function installOnce(progress) {
     },
   );
   if (error !== undefined || status !== 0)
-    throw new Error(`npm ci failed in bench/${error ? `: ${error.message}` : ""}`);
+    throw new Error(`npm ci failed in ${folder}${error ? `: ${error.message}` : ""}`);
 }
 
-function isInstalled() {
-  const { dependencies } = readJson("../package.json");
+function isInstalled(folder) {
+  const { dependencies } = readJson(folder, "package.json");
   return Object.entries(dependencies).every(
-    ([name, version]) => readJson(`../node_modules/${name}/package.json`)?.version === version,
+    ([name, version]) => readJson(folder, `node_modules/${name}/package.json`)?.version === version,
   );
 }
 
-function readJson(path) {
-  const file = new URL(path, import.meta.url);
+function readJson(folder, path) {
+  const file = join(folder, path);
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
 }

@@ -34,7 +34,7 @@ export interface Page {
 /** All pages that users and contributors read. */
 export function readPages(): Page[] {
   const paths = findFiles(
-    /^(?:README|CONTRIBUTING|docs\/.*|bench\/README|(?:packages|apps|tools)\/[^/]+\/README)\.md$/,
+    /^(?:README|CONTRIBUTING|docs\/.*|(?:bench|site)\/README|(?:packages|apps|tools)\/[^/]+\/README)\.md$/,
   );
   return paths.map((path) => {
     const text = read(path);
