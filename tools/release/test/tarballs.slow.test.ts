@@ -37,6 +37,31 @@ const entriesOf = ({ manifest }: Tarball): string[] =>
 const importAll = (entries: readonly string[]): string =>
   entries.map((entry, index) => `import * as entry${index} from "${entry}";\nvoid entry${index};\n`).join("");
 
+interface FirstSteps {
+  /** Packages that its first command installs, and those of the others. */
+  readonly needed: readonly string[];
+  readonly wanted: readonly string[];
+  readonly example: string;
+  /** What that prints. */
+  readonly prints: RegExp;
+}
+
+/** What the README of a package lets its reader do first. */
+function firstStepsOf({ manifest }: Tarball): FirstSteps {
+  const { folder } = packages.find((one) => one.manifest.name === manifest.name)!;
+  const readme = readFileSync(join(root, folder, "README.md"), "utf8");
+  const block = (kind: string): string => new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\``, "ms").exec(readme)![1]!;
+  const [needed = [], ...others] = block("sh")
+    .split("\n")
+    .map((line) => line.replace(/#.*/, "").split(" "))
+    .map((words) => words.filter((word) => !/^(?:npm|install|--save-dev|)$/.test(word)));
+  const literal = block("text")
+    .split("…")
+    .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const prints = new RegExp(`^${literal.join(".*")}$`);
+  return { needed, wanted: others.flat(), example: block("ts"), prints };
+}
+
 /** Two peers that greet each other, in memory. */
 const hello = `
 import { createIdentity, createNode, defineMessage } from "@egtp/node";
@@ -161,7 +186,8 @@ describe("each package alone, without its optional parts", () => {
 
   it.concurrent.for(packages.map(({ manifest }) => manifest.name))("%s", async (name, { expect }) => {
     const tarball = tarballOf(name);
-    using project = await NpmProject.install([tarball], tarballs);
+    const { needed, wanted, example, prints } = firstStepsOf(tarball);
+    using project = await NpmProject.install(tarballsOf(needed), tarballs, withVersions(needed));
     const entries = entriesOf(tarball);
     project.write("all.js", importAll(entries));
     await project.node("all.js");
@@ -186,5 +212,17 @@ describe("each package alone, without its optional parts", () => {
     for (const command of Object.keys(tarball.manifest.bin ?? {})) {
       expect(await project.run("npx", "--no-install", command, "--help")).toContain(`Usage: ${command}`);
     }
+
+    // And then as its README goes on.
+    await project.run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", ...wanted);
+    project.write("hello.mts", example);
+    expect(await project.run("npx", "--no-install", "tsx", "hello.mts")).toMatch(prints);
   });
+
+  const tarballsOf = (names: readonly string[]): Tarball[] => {
+    return tarballs.filter(({ manifest }) => names.includes(manifest.name));
+  };
+  const withVersions = (names: readonly string[]): Record<string, string> => {
+    return Object.fromEntries(names.filter((name) => !name.startsWith("@egtp/")).map((name) => [name, "*"]));
+  };
 });

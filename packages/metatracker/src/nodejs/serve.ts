@@ -311,7 +311,10 @@ function tellLookup(log: Log, event: MetatrackersEvent): void {
       `${event.url} names no publisher: from now on only pages of ${event.publisher} count there`,
     );
   } else if (event.state === "loaded") {
-    log.info("boot-page", `${event.url} names ${event.records} peers`, { publisher: event.publisher, seq: event.seq });
+    log.info("boot-page", `${event.url} names ${event.records} peer${event.records === 1 ? "" : "s"}`, {
+      publisher: event.publisher,
+      seq: event.seq,
+    });
   }
 }
 
