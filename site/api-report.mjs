@@ -9,7 +9,7 @@ import { installOnce } from "../bench/lib/install.mjs";
 import { publishedPackages, root } from "./lib/packages.mjs";
 
 const isToRenew = process.argv.includes("--renew");
-installOnce(import.meta.dirname, () => console.error("installing into site/node_modules (about 85 MB, once)"));
+installOnce(import.meta.dirname, () => console.error("installing into site/node_modules (about 75 MB, once)"));
 const { CompilerState, Extractor, ExtractorConfig } = await import("@microsoft/api-extractor");
 
 const compilerOptions = {

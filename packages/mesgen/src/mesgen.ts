@@ -721,8 +721,9 @@ export class Mesgen {
    *
    * @param carrier - From {@link Mesgen.carrier}, in the same turn.
    * @param frames - At most `carrier.room` bytes. Borrowed.
-   * @param options.close - Says goodbye: the peer forgets this session. Ignored while early. Needs 2 bytes of the room.
-   * @param options.headBytes - Bytes of memory before the envelope that are the caller's, too.
+   * @param now - The caller's clock.
+   * @param options - `close` says goodbye: the peer forgets this session. Ignored while early. Needs 2 bytes of the room.
+   *   `headBytes` is memory before the envelope that is the caller's, too.
    * @returns The envelope, which belongs to the caller.
    * @throws {@link MesgenError} `EGTP_MESGEN_TOO_LARGE`.
    */

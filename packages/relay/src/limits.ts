@@ -49,7 +49,7 @@ export interface MailboxLimits {
   readonly maxTotalBytes: number;
   /** Bytes of the longest envelope that is taken. */
   readonly maxEnvelopeBytes: number;
-  /** How long a mail is kept, at most {@link maxMailTtlMs}. */
+  /** How long a mail is kept, at most `maxMailTtlMs`. */
   readonly ttlMs: Millis;
   /** A mailbox whose owner was not heard of for so long is given up, with what is in it. */
   readonly registrationMs: Millis;

@@ -1,6 +1,8 @@
 /** What the documentation promises to be complete is: tested rules and properties, error codes, changesets. */
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { findFiles, read, readAll } from "./repository.ts";
+import { errorPage } from "./error-page.ts";
+import { findFiles, read, readAll, root } from "./repository.ts";
 
 describe("each rule and property of the specification has a test that bears its name", () => {
   const titles = [
@@ -55,6 +57,14 @@ test("each error code stands in the README of the lowest package that uses it", 
     for (const one of inReadme) if (!explained.has(one)) faults.push(`${name} explains ${one}, which nothing throws`);
   }
   expect(faults).toEqual([]);
+});
+
+test("the page of error codes has all of them, as the READMEs explain them", async () => {
+  const page = errorPage(packages);
+  const used = packages.flatMap((name) => readAll(new RegExp(`^packages/${name}/src/.*\\.ts$`)).match(code) ?? []);
+  const explained = [...page.matchAll(/^\| `(EGTP_\w+)` \| [^|]{10,} \| [^|]{5,} \| \[/gm)].map(([, one = ""]) => one);
+  expect(explained).toEqual([...new Set(used)].toSorted());
+  await expect(page).toMatchFileSnapshot(join(root, "docs/errors.md"));
 });
 
 describe("each layer's design page answers the same questions in the same order, briefly", () => {

@@ -92,7 +92,7 @@ export const rejectionMemoryMs: Millis = 600_000;
 
 /** The bounds of one `Delivery`. */
 export interface DeliveryLimits {
-  /** Unsettled messages and requests to one peer; replies are not counted. At most {@link messageSpan}. */
+  /** Unsettled messages and requests to one peer; replies are not counted. At most `messageSpan`. */
   readonly maxOutboxMessages: number;
   /** Bytes of their bodies. A message that is alone may exceed it. */
   readonly maxOutboxBytes: number;
