@@ -3,7 +3,6 @@
  * `egtp-relay`. What it says of itself is read from its log.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -101,6 +100,5 @@ export class DemoServer {
 /** The file of the command that a package brings. */
 function commandOf(program: string): string {
   const file = createRequire(import.meta.url).resolve(`${program}/package.json`);
-  const { bin } = JSON.parse(readFileSync(file, "utf8")) as { bin: Record<string, string> };
-  return join(dirname(file), Object.values(bin)[0]!);
+  return join(dirname(file), "dist/nodejs/main.js");
 }
