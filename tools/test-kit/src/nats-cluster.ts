@@ -16,10 +16,16 @@ export const hasNatsServer = spawnSync("nats-server", ["--version"]).status === 
 
 /** Declares a suite that needs `nats-server`: without one it skips and says so; with `EGTP_NO_SKIP=1` it fails. */
 export function describeWithNats(name: string, body: () => void): void {
-  if (hasNatsServer) {
-    describe(name, body);
+  if (!hasNatsServer) {
+    declareAbsent(name);
     return;
   }
+  describe(`${name}`, () => {
+    body();
+  });
+}
+
+function declareAbsent(name: string): void {
   it.skipIf(process.env.EGTP_NO_SKIP !== "1")(`${name} (no nats-server here: apt-get install nats-server)`, () => {
     throw new Error("no nats-server");
   });
@@ -53,7 +59,7 @@ export class NatsCluster {
     const { pid } = process;
     this.#host = `127.${64 + ((pid >> 16) & 63)}.${(pid >> 8) & 255}.${pid & 255}`;
     this.#firstPort = firstPort + maxServers * portsPerServer * clusters++;
-    this.#servers = new Array<undefined>(size).fill(undefined);
+    this.#servers = Array.from({ length: size }, () => undefined);
   }
 
   /** Resolves when JetStream answers on each. Names of the servers are n0, n1, … */
