@@ -7,13 +7,13 @@ function isDark() {
   return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
 }
 
-async function draw() {
+function draw() {
   window.mermaid.initialize({ startOnLoad: false, theme: isDark() ? "dark" : "neutral", securityLevel: "strict" });
   for (const { place, text } of diagrams) {
     place.removeAttribute("data-processed");
     place.textContent = text;
   }
-  await window.mermaid.run({ nodes: diagrams.map(({ place }) => place) });
+  void window.mermaid.run({ nodes: diagrams.map(({ place }) => place) });
 }
 
 if (diagrams.length > 0) {

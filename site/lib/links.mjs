@@ -5,9 +5,7 @@ import { dirname, join, relative, sep } from "node:path";
 
 /** @returns What leads nowhere, as text; the addresses elsewhere; and how many links were followed. */
 export function followLinks(folder) {
-  const paths = readdirSync(folder, { recursive: true })
-    .filter((path) => /\.(?:html|svg)$/.test(path))
-    .toSorted();
+  const paths = readdirSync(folder, { recursive: true }).filter((path) => /\.(?:html|svg)$/.test(path));
   const pages = new Map(paths.map((path) => [path.replaceAll(sep, "/"), read(join(folder, path))]));
   const faults = [];
   const elsewhere = new Set();
@@ -29,7 +27,7 @@ export function followLinks(folder) {
         faults.push(`${path}: ${link}: there is no such place in it`);
     }
   }
-  return { faults, elsewhere: [...elsewhere].toSorted(), followed };
+  return { faults, elsewhere: [...elsewhere].toSorted((a, b) => (a < b ? -1 : 1)), followed };
 }
 
 function read(path) {

@@ -19,7 +19,9 @@ export function errorPage(packages: readonly string[]): string {
   const rows = new Map<string, string>();
   for (const name of packages) {
     const folder = `packages/${name}`;
-    for (const [, code = "", cells = ""] of read(`${folder}/README.md`).matchAll(/^\| `(EGTP_[A-Z0-9_]+)` \| (.*) \|$/gm)) {
+    for (const [, code = "", cells = ""] of read(`${folder}/README.md`).matchAll(
+      /^\| `(EGTP_[A-Z0-9_]+)` \| (.*) \|$/gm,
+    )) {
       const [means = "", remedy = ""] = cells.split(" | ").slice(-2);
       if (rows.has(code)) continue;
       const texts = [means, remedy].map((text) => sentence(linksFromDocs(text, folder)));
