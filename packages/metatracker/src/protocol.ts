@@ -6,25 +6,22 @@
  * @see docs/spec.md, "Metatracker"
  */
 import { defineMessage, maxContactRecordBytes, maxServiceNameBytes } from "@egtp/wire";
-import * as z from "zod/mini";
+import { bytes, integer, list, object, type ShapeOf, states, text } from "@egtp/wire/shapes";
 import { maxListed } from "./limits.ts";
 
-const recordBytes = z.custom<Uint8Array>(
-  (value) => value instanceof Uint8Array && value.length <= maxContactRecordBytes,
-  `Not at most ${maxContactRecordBytes} bytes`,
-);
+const recordBytes = bytes(0, maxContactRecordBytes);
 
-const publication = z.discriminatedUnion("state", [
+const publication = states({
   /** The metatracker keeps this very record. */
-  z.object({ state: z.literal("kept") }),
+  kept: {},
   /** It keeps another one, whose number is not lower. */
-  z.object({ state: z.literal("older"), record: recordBytes }),
+  older: { record: recordBytes },
   /** `reason`: one of {@link RefusalReason}, or of a later version. */
-  z.object({ state: z.literal("refused"), reason: z.string().check(z.maxLength(32)) }),
-]);
+  refused: { reason: text(0, 32) },
+});
 
 /** What became of a record. */
-export type Publication = z.infer<typeof publication>;
+export type Publication = ShapeOf<typeof publication>;
 
 /** Why a metatracker does not keep a record. */
 export type RefusalReason =
@@ -52,9 +49,6 @@ export const lookUpRequest = defineMessage("metatracker/look-up");
 
 /** Asks for peers that offer a service: some of them, chosen at random. */
 export const listRequest = defineMessage("metatracker/list", {
-  body: z.object({
-    service: z.string().check(z.minLength(1), z.maxLength(maxServiceNameBytes)),
-    max: z.int().check(z.minimum(1), z.maximum(maxListed)),
-  }),
-  reply: z.object({ records: z.array(recordBytes).check(z.maxLength(maxListed)) }),
+  body: object({ service: text(1, maxServiceNameBytes), max: integer(1, maxListed) }),
+  reply: object({ records: list(recordBytes, maxListed) }),
 });
