@@ -414,8 +414,8 @@ async function randomSteps(
       const counts = store.counts();
       const { taken, passed, stored: kept, withdrawn, held } = counts;
       same(taken, passed + kept + withdrawn + held, "taken");
-      const { found: before, delivered, expired, dropped, waiting: left } = counts;
-      same(before + kept, delivered + expired + dropped + left, "stored");
+      const { found: before, delivered, expired, dropped, elsewhere, waiting: left } = counts;
+      same(before + kept, delivered + expired + dropped + elsewhere + left, "stored");
     }
     const left = [...(await all(store, alice, now)), ...(await all(store, bob, now))];
     same(store.counts().waiting + store.counts().held, left.length, "what is there");

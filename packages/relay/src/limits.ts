@@ -83,6 +83,51 @@ export function mailboxLimits(changes: Partial<MailboxLimits> = {}): MailboxLimi
   return limits;
 }
 
+/** The bounds of what one relay does with mailboxes that it shares with others. */
+export interface SharedStoreLimits {
+  /**
+   * What others added to a mailbox is known after so long at most: so much more than its bounds may get into it. Its record is
+   * read anew likewise.
+   */
+  readonly syncMs: Millis;
+  /** Before mail is refused for want of room the mailbox is compared with the engine, unless that was done so lately. */
+  readonly compareMs: Millis;
+  /** The last contact in the record is so old at most: no write for each of an owner's refreshes. */
+  readonly contactStepMs: Millis;
+  /** A mailbox whose mail is handed over is followed until nothing was asked of it for so long: two and a half refreshes. */
+  readonly followMs: Millis;
+  /** Shortly after the following began something may have been missed, as other servers hear of it later. */
+  readonly settleMs: Millis;
+  /** What is known of a mailbox is forgotten when it was not used for so long, or when more are known than this. */
+  readonly forgetMs: Millis;
+  readonly maxKnownMailboxes: number;
+  /** Bytes of mail kept for one owner, and for all, between the engine's telling and the handing over. */
+  readonly maxTailBytes: number;
+  /** Mails that the engine is being told to take away: beyond, acknowledgements wait. */
+  readonly maxRemoving: number;
+  /** A question that the engine did not answer is asked again after this, doubling, with half of it at random, */
+  readonly minRetryMs: Millis;
+  /** up to this, */
+  readonly maxRetryMs: Millis;
+  /** for so long: the engine may choose a new leader, which takes 5 to 8 s, and a sender waits 10 s for a relay's answer. */
+  readonly giveUpMs: Millis;
+}
+
+export const defaultSharedStoreLimits: SharedStoreLimits = {
+  syncMs: 10_000,
+  compareMs: 1_000,
+  contactStepMs: 10 * 60_000,
+  followMs: 150_000,
+  settleMs: 500,
+  forgetMs: 10 * 60_000,
+  maxKnownMailboxes: 65_536,
+  maxTailBytes: 2 * mebibyte,
+  maxRemoving: 4_096,
+  minRetryMs: 50,
+  maxRetryMs: 1_000,
+  giveUpMs: 9_000,
+};
+
 /** How much of something may be had at once, and in a second ever after. */
 export interface Rate {
   readonly burst: number;

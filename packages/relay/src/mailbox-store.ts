@@ -80,7 +80,9 @@ export interface Acknowledged {
 /** Counts since the store was opened; the last group is of now. At any time these hold:
  *
  *     taken = passed + stored + withdrawn + held
- *     found + stored = delivered + expired + dropped + waiting
+ *     found + stored = delivered + expired + dropped + elsewhere + waiting
+ *
+ * Of a store that several relays share they are of what this one knows.
  */
 export interface MailboxCounts {
   /** Mail taken in. */
@@ -91,7 +93,7 @@ export interface MailboxCounts {
   readonly stored: number;
   /** Taken back because it could not be written, or its mailbox was given up before. */
   readonly withdrawn: number;
-  /** There when the store was opened. */
+  /** There when the store was opened, or stored by another relay. */
   readonly found: number;
   /** Stored, and acknowledged by its owner. */
   readonly delivered: number;
@@ -99,6 +101,8 @@ export interface MailboxCounts {
   readonly expired: number;
   /** Lost by damage. */
   readonly dropped: number;
+  /** Of a shared store: taken out by another relay, or not looked at here any more. */
+  readonly elsewhere: number;
 
   readonly mailboxes: number;
   readonly held: number;

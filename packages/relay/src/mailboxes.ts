@@ -10,9 +10,10 @@
  * @see docs/spec.md, "Relay"
  */
 import { equalBytes, type Millis, type PeerId } from "@egtp/wire";
-import { type MailboxLimits, mailboxTagBytes, mailIdBytes, maxSupersededRuns } from "./limits.ts";
+import { type MailboxLimits, mailboxTagBytes, mailIdBytes } from "./limits.ts";
 import { MailIndex } from "./mail-index.ts";
 import type { Acknowledged, Deposit, MailboxCounts, MailboxState, OwnerRun } from "./mailbox-store.ts";
+import { type OwnerRuns, registerRun } from "./owner-runs.ts";
 import type { Refusal } from "./protocol.ts";
 
 /** What one sender has in one mailbox. */
@@ -25,7 +26,7 @@ interface Share {
 }
 
 /** @typeParam Kept - What the store around keeps with it. */
-export class Mailbox<Kept> implements MailboxState {
+export class Mailbox<Kept> implements MailboxState, OwnerRuns {
   readonly owner: PeerId;
   readonly tag: Uint8Array;
   isOpen = true;
@@ -37,9 +38,7 @@ export class Mailbox<Kept> implements MailboxState {
   readonly index = new MailIndex();
   readonly kept: Kept;
 
-  /** The run to which mail is handed. */
   run: string | undefined;
-  /** Runs it took over from, the oldest first. At most `maxSupersededRuns`. */
   superseded: readonly string[] = noRuns;
 
   /** By sender, strangers apart. Only those with mail here, so bounded by it; absent when there are none. */
@@ -116,7 +115,7 @@ export class Mailboxes<Kept> {
   }
 
   counts(): MailboxCounts {
-    return { ...this.#counts, mailboxes: this.#mailboxes.size };
+    return { ...this.#counts, elsewhere: 0, mailboxes: this.#mailboxes.size };
   }
 
   find(owner: PeerId): Mailbox<Kept> | undefined {
@@ -132,16 +131,12 @@ export class Mailboxes<Kept> {
       mailbox = new Mailbox(owner, this.#random(mailboxTagBytes).slice(), now, this.#host.keptWithNew());
       this.#mailboxes.set(owner, mailbox);
     }
-    let replaced = false;
-    if (mailbox.run !== run.id) {
-      const isOtherLive = mailbox.run !== undefined && now - mailbox.contactAt < this.limits.freshMs;
-      if (isOtherLive && (!run.isFirst || mailbox.superseded.includes(run.id))) return { state: "superseded" };
-      const others = mailbox.superseded.filter((id) => id !== run.id);
-      if (mailbox.run !== undefined) others.push(mailbox.run);
-      mailbox.superseded = others.slice(-maxSupersededRuns);
-      mailbox.run = run.id;
-      replaced = isOtherLive;
-    }
+    const isLive = now - mailbox.contactAt < this.limits.freshMs;
+    const runs = registerRun(mailbox, run, isLive);
+    if (runs === undefined) return { state: "superseded" };
+    const replaced = isLive && mailbox.run !== undefined && mailbox.run !== run.id;
+    mailbox.run = runs.run;
+    mailbox.superseded = runs.superseded;
     mailbox.isOpen = true;
     mailbox.contactAt = now;
     return { state: "active", mailbox, replaced };

@@ -6,7 +6,17 @@ export {
   type Rate,
   type RelayServerLimits,
   type SenderRate,
+  type SharedStoreLimits,
 } from "./limits.ts";
+export type {
+  FollowedMail,
+  ListedMail,
+  LoggedMail,
+  LoggedRecord,
+  MailFacts,
+  MailLog,
+  ReadRoom,
+} from "./mail-log.ts";
 export type {
   Acknowledged,
   CollectRoom,
@@ -28,3 +38,4 @@ export {
   type RelayStats,
   relayServer,
 } from "./relay-server.ts";
+export { SharedMailboxStore, type SharedStoreOptions, type SharedStoreSeams } from "./shared-store.ts";

@@ -1,0 +1,418 @@
+/**
+ * The mails and mailbox records of several relays in NATS JetStream. Names begin with that of the deployment, here `egtp`:
+ *
+ *     egtp-mail-<p>             a stream for each partition, on whose leader an owner's mailbox is by a byte of its ID
+ *     egtp.mail.<p>.<owner>     a mail: its subject; the stream's sequence is its number
+ *     egtp.new.<p>.<owner>      the same, told again by the stream once it is stored
+ *     egtp-boxes                a stream of records, one for each mailbox
+ *     egtp.box.<owner>          a mailbox's record; the sequence is its revision
+ *     egtp.deployment           how many partitions there are
+ *
+ * What must be seen at once is asked of a stream's leader. An ephemeral consumer reads many mails, and may do so from a server
+ * that lags behind.
+ */
+
+import { type Millis, type PeerId, peerIdToBytes } from "@egtp/wire";
+import type { ConsumerInfo, JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
+import type { MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { type MailboxLimits, mailIdBytes } from "../limits.ts";
+import type { FollowedMail, ListedMail, LoggedMail, LoggedRecord, MailFacts, MailLog, ReadRoom } from "../mail-log.ts";
+import type { Nats } from "./nats-parts.ts";
+
+export interface NatsLogOptions {
+  readonly nats: Nats;
+  readonly connection: NatsConnection;
+  /** Begins all names. */
+  readonly name: string;
+  readonly replicas: number;
+  /** Of a deployment that is new. */
+  readonly partitions: number;
+  readonly limits: MailboxLimits;
+}
+
+/** How long one question may take before it is asked again. */
+const askMs: Millis = 2_000;
+/** Mails of which the leader is asked one by one before a consumer is made. */
+const fewMails = 4;
+/** A consumer that nobody reads any more goes after this. */
+const consumerIdleMs: Millis = 5_000;
+/** An append under the same ID is known for so long. */
+const duplicateMs: Millis = 120_000;
+/** Mail is over by its own time; the engine sees to what nobody asks for, so much later. */
+const graceMs: Millis = 60 * 60_000;
+
+/** Bytes of a mail beside its envelope: subjects, headers, room for its ID. */
+const headersBytes = 512;
+
+const factsHeader = "Egtp-Mail";
+const apiCodes = {
+  wrongLastSequence: 10_071,
+  full: 10_077,
+  noMessage: 10_037,
+  noSequence: 10_043,
+  noStream: 10_059,
+  nameInUse: 10_058,
+};
+const nanos = (ms: Millis): number => ms * 1_000_000;
+
+export class NatsMailLog implements MailLog {
+  readonly #nats: Nats;
+  readonly #connection: NatsConnection;
+  readonly #name: string;
+  readonly #jetstream: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #partitions: number;
+  #onGap: () => void = () => {};
+
+  /** Makes the streams that are not there, and gives those that are the present bounds. */
+  static async open(options: NatsLogOptions): Promise<NatsMailLog> {
+    const { nats, connection, name } = options;
+    const manager = await nats.jetstreamManager(connection, { timeout: askMs, checkAPI: false });
+    const partitions = await openStreams(manager, nats.jetstream(connection, { timeout: askMs }), options);
+    return new NatsMailLog(nats, connection, name, manager, partitions);
+  }
+
+  private constructor(
+    nats: Nats,
+    connection: NatsConnection,
+    name: string,
+    manager: JetStreamManager,
+    partitions: number,
+  ) {
+    this.#nats = nats;
+    this.#connection = connection;
+    this.#name = name;
+    this.#jetstream = nats.jetstream(connection, { timeout: askMs });
+    this.#manager = manager;
+    this.#partitions = partitions;
+    void this.#watchConnection();
+  }
+
+  async append(owner: PeerId, facts: MailFacts, body: Uint8Array, id: string): Promise<number | "full"> {
+    const headers = this.#nats.headers();
+    headers.set(factsHeader, encodeFacts(facts));
+    try {
+      const { seq } = await this.#jetstream.publish(this.#subject("mail", owner), body, {
+        msgID: id,
+        headers,
+        expect: { streamName: this.#stream(owner) },
+        timeout: askMs,
+      });
+      return seq;
+    } catch (error) {
+      if (this.#apiCode(error) === apiCodes.full) return "full";
+      throw error;
+    }
+  }
+
+  async next(owner: PeerId, number: number): Promise<LoggedMail | undefined> {
+    const query = { seq: number, next_by_subj: this.#subject("mail", owner) };
+    const found = await this.#orNothing(this.#manager.streams.getMessage(this.#stream(owner), query));
+    return found === undefined ? undefined : decodeMail(found.seq, found.header, found.data);
+  }
+
+  async read(owner: PeerId, number: number, room: ReadRoom): Promise<readonly LoggedMail[]> {
+    const consumer = await this.#consumer(owner, number, false);
+    const pending = Math.min(consumer.num_pending, room.maxMessages);
+    const { maxBytes } = room;
+    const mails: LoggedMail[] = [];
+    let bytes = 0;
+    for (const { seq, headers, data } of await this.#pull(consumer, pending, maxBytes)) {
+      const mail = decodeMail(seq, headers, data);
+      if (mail === undefined) continue;
+      bytes += mail.bytes;
+      if (bytes > maxBytes) break;
+      mails.push(mail);
+    }
+    return mails;
+  }
+
+  async list(owner: PeerId, number: number): Promise<readonly ListedMail[]> {
+    const mails: ListedMail[] = [];
+    let from = number;
+    for (let few = 0; few < fewMails; few++) {
+      const mail = await this.next(owner, from);
+      if (mail === undefined) return mails;
+      mails.push(mail);
+      from = mail.number + 1;
+    }
+    const consumer = await this.#consumer(owner, from, true);
+    for (const { seq, headers } of await this.#pull(consumer, consumer.num_pending, undefined)) {
+      const mail = decodeListed(seq, headers);
+      if (mail !== undefined) mails.push(mail);
+    }
+    return mails;
+  }
+
+  async remove(owner: PeerId, number: number): Promise<void> {
+    await this.#orNothing(this.#manager.streams.deleteMessage(this.#stream(owner), number, false));
+  }
+
+  async follow(owner: PeerId, onMail: (mail: FollowedMail) => void): Promise<() => void> {
+    const subscription = this.#connection.subscribe(this.#subject("new", owner), {
+      callback: (error, { headers, data }) => {
+        if (error !== null || headers === undefined) return;
+        const mail = decodeMail(Number(headers.get("Nats-Sequence")), headers, data);
+        const previous = Number(headers.get("Nats-Last-Sequence"));
+        if (mail !== undefined) onMail({ ...mail, previous });
+      },
+    });
+    await this.#connection.flush();
+    return () => subscription.unsubscribe();
+  }
+
+  watchGaps(onGap: () => void): void {
+    this.#onGap = onGap;
+  }
+
+  async totals(): Promise<{ messages: number; bytes: number }> {
+    const totals = { messages: 0, bytes: 0 };
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const { state } = await this.#manager.streams.info(mailStream(this.#name, partition));
+      totals.messages += state.messages;
+      totals.bytes += state.bytes;
+    }
+    return totals;
+  }
+
+  async load(owner: PeerId): Promise<LoggedRecord | undefined> {
+    const query = { last_by_subj: boxSubject(this.#name, owner) };
+    const found = await this.#orNothing(this.#manager.streams.getMessage(boxStream(this.#name), query));
+    return found === undefined ? undefined : { value: found.data, revision: found.seq };
+  }
+
+  async save(owner: PeerId, value: Uint8Array, revision: number | undefined): Promise<number | "conflict" | "full"> {
+    try {
+      const { seq } = await this.#jetstream.publish(boxSubject(this.#name, owner), value, {
+        expect: { streamName: boxStream(this.#name), lastSubjectSequence: revision ?? 0 },
+        timeout: askMs,
+      });
+      return seq;
+    } catch (error) {
+      const code = this.#apiCode(error);
+      if (code === apiCodes.wrongLastSequence) return "conflict";
+      if (code === apiCodes.full) return "full";
+      throw error;
+    }
+  }
+
+  async forget(_owner: PeerId, revision: number): Promise<void> {
+    await this.#orNothing(this.#manager.streams.deleteMessage(boxStream(this.#name), revision, false));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#connection.isClosed()) await this.#connection.close();
+  }
+
+  // ---- Names
+
+  #partition(owner: PeerId): number {
+    return peerIdToBytes(owner)[0]! % this.#partitions;
+  }
+
+  #stream(owner: PeerId): string {
+    return mailStream(this.#name, this.#partition(owner));
+  }
+
+  #subject(kind: "mail" | "new", owner: PeerId): string {
+    return `${this.#name}.${kind}.${this.#partition(owner)}.${owner}`;
+  }
+
+  // ---- Reading many
+
+  async #consumer(owner: PeerId, number: number, headersOnly: boolean): Promise<ConsumerInfo> {
+    return this.#manager.consumers.add(this.#stream(owner), {
+      filter_subject: this.#subject("mail", owner),
+      deliver_policy: this.#nats.DeliverPolicy.StartSequence,
+      opt_start_seq: Math.max(1, number),
+      ack_policy: this.#nats.AckPolicy.None,
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: nanos(consumerIdleMs),
+      headers_only: headersOnly,
+    });
+  }
+
+  /** The next messages of a consumer, which are there already. */
+  async #pull(consumer: ConsumerInfo, batch: number, maxBytes: number | undefined): Promise<readonly PulledMessage[]> {
+    if (batch === 0) return [];
+    const { stream_name: stream, name } = consumer;
+    const inbox = this.#nats.createInbox();
+    const messages: PulledMessage[] = [];
+    let end: (error?: Error) => void = () => {};
+    const done = new Promise<void>((resolve, reject) => {
+      end = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    const timer = setTimeout(() => end(new Error("A consumer gave less than it has")), askMs);
+    const subscription = this.#connection.subscribe(inbox, {
+      callback: (error, { headers, reply = "", data }) => {
+        if (error !== null) return end(error);
+        // There is no more, or the next is too large.
+        if ((headers?.code ?? 0) >= 300) return end();
+        timer.refresh();
+        messages.push({ seq: sequenceOf(reply), headers, data });
+        if (messages.length >= batch) end();
+      },
+    });
+    try {
+      const limit = maxBytes !== undefined && { max_bytes: maxBytes + batch * headersBytes };
+      const request = { batch, no_wait: true, ...limit };
+      const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
+      this.#connection.publish(subject, JSON.stringify(request), { reply: inbox });
+      await done;
+    } finally {
+      clearTimeout(timer);
+      subscription.unsubscribe();
+      void this.#manager.consumers.delete(stream, name).catch(() => {});
+    }
+    return messages;
+  }
+
+  // ---- Answers
+
+  /** @returns What was asked for; `undefined` when it is not there. */
+  async #orNothing<Answer>(asking: Promise<Answer | null>): Promise<Answer | undefined> {
+    try {
+      return (await asking) ?? undefined;
+    } catch (error) {
+      const code = this.#apiCode(error);
+      if (code === apiCodes.noMessage || code === apiCodes.noSequence) return undefined;
+      throw error;
+    }
+  }
+
+  #apiCode(error: unknown): number | undefined {
+    return error instanceof this.#nats.JetStreamApiError ? error.code : undefined;
+  }
+
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.#connection.status()) if (type === "reconnect") this.#onGap();
+  }
+}
+
+interface PulledMessage {
+  readonly seq: number;
+  readonly headers: MsgHdrs | undefined;
+  readonly data: Uint8Array;
+}
+
+function mailStream(name: string, partition: number): string {
+  return `${name}-mail-${partition}`;
+}
+
+function boxStream(name: string): string {
+  return `${name}-boxes`;
+}
+
+function boxSubject(name: string, owner: PeerId): string {
+  return `${name}.box.${owner}`;
+}
+
+/** @returns How many partitions there are. */
+async function openStreams(
+  manager: JetStreamManager,
+  jetstream: JetStreamClient,
+  { nats, name, replicas, partitions, limits }: NatsLogOptions,
+): Promise<number> {
+  const { DiscardPolicy, JetStreamApiError } = nats;
+  const common = { storage: nats.StorageType.File, discard: DiscardPolicy.New, num_replicas: replicas };
+  const deployment = `${name}.deployment`;
+  await openStream(manager, JetStreamApiError, {
+    ...common,
+    name: boxStream(name),
+    subjects: [`${name}.box.*`, deployment],
+    max_msgs_per_subject: 1,
+    // One more for what the deployment is.
+    max_msgs: limits.maxMailboxes + 1,
+  });
+  const agreed = await agree(manager, jetstream, JetStreamApiError, boxStream(name), deployment, partitions);
+  const maxAge = limits.ttlMs + graceMs;
+  const openMails = (partition: number): Promise<void> =>
+    openStream(manager, JetStreamApiError, {
+      ...common,
+      name: mailStream(name, partition),
+      subjects: [`${name}.mail.${partition}.*`],
+      max_msgs_per_subject: limits.maxMessages,
+      discard_new_per_subject: true,
+      max_age: nanos(maxAge),
+      duplicate_window: nanos(Math.min(duplicateMs, maxAge)),
+      republish: { src: `${name}.mail.${partition}.*`, dest: `${name}.new.${partition}.{{wildcard(1)}}` },
+    });
+  await Promise.all(Array.from({ length: agreed }, (_, partition) => openMails(partition)));
+  return agreed;
+}
+
+/** Makes a stream, or gives the one that is there these bounds. */
+async function openStream(
+  manager: JetStreamManager,
+  ApiError: Nats["JetStreamApiError"],
+  config: Partial<StreamConfig> & { readonly name: string },
+): Promise<void> {
+  for (;;) {
+    try {
+      const { config: present } = await manager.streams.info(config.name);
+      const isSame = Object.entries(config).every(
+        ([key, value]) => JSON.stringify(present[key as keyof StreamConfig]) === JSON.stringify(value),
+      );
+      if (!isSame) await manager.streams.update(config.name, config);
+      return;
+    } catch (error) {
+      if (!(error instanceof ApiError && error.code === apiCodes.noStream)) throw error;
+    }
+    try {
+      await manager.streams.add(config);
+      return;
+    } catch (error) {
+      // Another relay made it in the meantime.
+      if (!(error instanceof ApiError && error.code === apiCodes.nameInUse)) throw error;
+    }
+  }
+}
+
+/** The first relay of a deployment says into how many partitions its mail goes: it can never be changed. */
+async function agree(
+  manager: JetStreamManager,
+  jetstream: JetStreamClient,
+  ApiError: Nats["JetStreamApiError"],
+  stream: string,
+  subject: string,
+  partitions: number,
+): Promise<number> {
+  try {
+    await jetstream.publish(subject, String(partitions), { expect: { streamName: stream, lastSubjectSequence: 0 } });
+    return partitions;
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === apiCodes.wrongLastSequence)) throw error;
+  }
+  const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
+  return Number(found!.string());
+}
+
+function encodeFacts({ sender, isStranger, until }: MailFacts): string {
+  return `${isStranger ? 1 : 0} ${until} ${sender}`;
+}
+
+/** @returns `undefined` for what is no mail of ours. */
+function decodeFacts(headers: MsgHdrs | undefined): Omit<MailFacts, "bytes"> | undefined {
+  const [, isStranger, until, sender] = /^([01]) (\d+) (\w+)$/.exec(headers?.get(factsHeader) ?? "") ?? [];
+  if (sender === undefined) return undefined;
+  return { sender: sender as PeerId, isStranger: isStranger === "1", until: Number(until) };
+}
+
+function decodeMail(number: number, headers: MsgHdrs | undefined, body: Uint8Array): LoggedMail | undefined {
+  const facts = decodeFacts(headers);
+  if (facts === undefined || body.length < mailIdBytes) return undefined;
+  return { ...facts, number, bytes: body.length - mailIdBytes, body };
+}
+
+function decodeListed(number: number, headers: MsgHdrs | undefined): ListedMail | undefined {
+  const facts = decodeFacts(headers);
+  const size = Number(headers?.get("Nats-Msg-Size"));
+  return facts === undefined || !(size >= mailIdBytes) ? undefined : { ...facts, number, bytes: size - mailIdBytes };
+}
+
+/** From `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.…`, or that with two tokens more after `ACK`. */
+function sequenceOf(reply: string): number {
+  const tokens = reply.split(".");
+  return Number(tokens[tokens.length > 9 ? 7 : 5]);
+}
