@@ -25,3 +25,4 @@ export {
   metatrackers,
 } from "./metatrackers.ts";
 export type { Publication, RefusalReason } from "./protocol.ts";
+export { orderByNearness } from "./rendezvous.ts";

@@ -31,6 +31,7 @@ const sourcesOf: Readonly<Record<string, RegExp>> = {
   "egtp-relay": /^packages\/(?:relay|metatracker)\/src\/nodejs\//,
   demo: /^apps\/demo-peer\/src\//,
   model: /^tools\/model\/src\//,
+  scaling: /^tools\/scaling\/src\//,
   soak: /^tools\/soak\/src\//,
   release: /^tools\/release\/src\//,
   sim: /^tools\/simulator\/src\//,

@@ -1,0 +1,66 @@
+/** What operators are given, in deploy/ and docs/operations.md, speaks of commands, options, metrics and versions that exist. */
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { read, readAll } from "./repository.ts";
+import { faultOf } from "./shell-command.ts";
+
+const metric = /\b(?:egtp|process)_[a-z_]+\b/g;
+/** Names of metrics in the sources stand in quotes. */
+const told = new Set(
+  [...readAll(/^packages\/\w+\/src\/.*\.ts$/).matchAll(/"((?:egtp|process)_[a-z_]+)"/g)].map(([, name = ""]) => name),
+);
+const guide = read("docs/operations.md");
+
+describe("metrics", () => {
+  test("the guide says what each means, and knows no other", () => {
+    expect(told.size).toBeGreaterThan(40);
+    expect(new Set(guide.match(metric))).toEqual(told);
+  });
+
+  test("alerts ask for such as are told", () => {
+    const { groups } = parse(read("deploy/alerts.yaml")) as { groups: { rules: { alert: string; expr: string }[] }[] };
+    const rules = groups.flatMap(({ rules: some }) => some);
+    const strange = rules.flatMap(({ expr }) => expr.match(metric) ?? []).filter((name) => !told.has(name));
+    expect(rules.length).toBeGreaterThan(5);
+    expect(strange).toEqual([]);
+  });
+});
+
+describe("commands", () => {
+  const units = ["egtp-relay", "egtp-metatracker"].map(
+    (name) => [name, /^ExecStart=\/usr\/bin\/env (.*?)( \$\w+)?$/m.exec(read(`deploy/${name}.service`))![1]!] as const,
+  );
+  const { services } = parse(read("deploy/compose.yaml"), { merge: true }) as {
+    services: Record<string, { command: string; build: string }>;
+  };
+  const containers = Object.entries(services).map(([name, { command }]) => [name, command] as const);
+
+  test.for([...units, ...containers])("of %s have options that exist", ([, command]) => {
+    expect(faultOf(command)).toBeUndefined();
+  });
+
+  test("units are such as systemd takes", ({ skip }) => {
+    const found = hasProgram("systemd-analyze");
+    if (!found && process.env.EGTP_NO_SKIP !== "1") skip("systemd-analyze is not here");
+    // It knows users, binaries and paths of this machine alone: what it says of those is not ours.
+    execFileSync("systemd-analyze", ["verify", "deploy/egtp-relay.service", "deploy/egtp-metatracker.service"]);
+  });
+});
+
+test("the image has the parts that the packages are tested with", () => {
+  const { devDependencies } = JSON.parse(read("packages/relay/package.json")) as {
+    devDependencies: Record<string, string>;
+  };
+  const dockerfile = read("deploy/Dockerfile");
+  for (const part of ["lmdb", "ws"]) expect(dockerfile).toContain(` ${part}@${devDependencies[part]}`);
+});
+
+function hasProgram(name: string): boolean {
+  try {
+    execFileSync(name, ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
