@@ -27,7 +27,7 @@ function shares(mostInOnePlace: number): Share[] {
   }));
 }
 
-describe.concurrent("kill -9 at random moments", { timeout: 600_000 }, () => {
+describe.concurrent("kill -9 at random moments", { timeout: 30 * 60_000 }, () => {
   test.for(shares(20))(
     "peers, relay and metatracker: seed $seed, $kills times, of a $loss",
     async (share, { place }) => {
