@@ -172,7 +172,7 @@ export interface SessionState {
   readonly confirmed: boolean;
 }
 
-/** A running peer. */
+/** A running peer, made by `createNode`. */
 export interface EgtpNode extends AsyncDisposable {
   readonly peerId: PeerId;
   /** Names this run in message IDs. */
@@ -192,7 +192,10 @@ export interface EgtpNode extends AsyncDisposable {
   stop(options?: StopOptions): Promise<void>;
 
   /**
-   * Takes messages of a type. Messages that arrived before wait for it until their deadlines.
+   * Takes messages of a type; what the handler returns is the reply. Messages that arrived before wait for it until their
+   * deadlines.
+   *
+   *     node.handle(ping, ({ from, body }) => ({ n: body.n + 1 }));
    *
    * @returns What takes the handler away again.
    * @throws {@link DuplicateHandlerError}.
@@ -203,7 +206,9 @@ export interface EgtpNode extends AsyncDisposable {
   ): () => void;
 
   /**
-   * Sends a message. When the outbox for the peer is full it waits its turn for room.
+   * Sends a message, and tells how it ended. When the outbox for the peer is full it waits its turn for room.
+   *
+   *     const { state } = await node.send(bob, note, { text: "hi" }); // "delivered", "stored", …
    *
    * @param body - Must not change before the promise settles.
    * @returns How it ended. Rejects with `AbortedError`, `SchemaError`, `WireError`, `MessageTooLargeError`,
@@ -220,6 +225,8 @@ export interface EgtpNode extends AsyncDisposable {
   /**
    * Sends a request and waits for the reply.
    *
+   *     const { n } = await node.request(bob, ping, { n: 1 }, { timeoutMs: 10_000, signal });
+   *
    * @returns What the type's schema for replies gave out. Rejects with `UnreachableError`, `TimeoutError`,
    *   `RejectedError`, and with what `send` rejects with.
    */
@@ -233,12 +240,21 @@ export interface EgtpNode extends AsyncDisposable {
   /** Resolves when the outbox for the peer has room, or the node stops: await it before each send to pace a producer. */
   ready(peer: PeerId): Promise<void>;
 
-  /** What happens from now on. */
+  /**
+   * What happens from now on: links, sessions, messages, relays, drops. Costs nothing while nobody reads.
+   *
+   *     for await (const event of node.events({ kinds: ["link", "session"] })) console.log(event.kind, event.state);
+   *
+   * @returns It ends when the node stops, or when its loop is left.
+   */
   events(options?: EventOptions): AsyncIterableIterator<NodeEvent>;
+  /** Counts since the node was made, and of what is now. */
   stats(): NodeStats;
+  /** The links that are open now. */
   links(): readonly LinkState[];
   /** Whether a link is open on which the peer was heard: what is sent to it leaves at once. */
   isLinked(peer: PeerId): boolean;
+  /** The sessions with a peer, the preferred one first. */
   sessions(peer: PeerId): readonly SessionState[];
 
   /** Our signed contact record, to be handed to others; `undefined` when there is no way in, or before `start`. */

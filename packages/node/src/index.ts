@@ -5,6 +5,7 @@ export {
   EgtpError,
   isPeerId,
   type MessageType,
+  type MessageTypeOptions,
   type PeerId,
   parsePeerId,
   SchemaError,

@@ -47,8 +47,13 @@ import { type NodeSchedule, systemSchedule } from "./schedule.ts";
 import type { Served, Transport } from "./transport.ts";
 
 /**
- * Makes a node. It does nothing before `start`, but sends and handlers may be prepared.
+ * Makes a node, a running peer. It does nothing before `start`, but sends and handlers may be prepared.
  *
+ *     await using node = await createNode({ identity: createIdentity(), transports: [tcp()] });
+ *     node.handle(ping, ({ from, body }) => `${body.n} from ${from}`);
+ *     await node.start();
+ *
+ * @param options - Only `identity` is required: sessions are then kept in memory, and nothing can be reached yet.
  * @throws {@link StoreError} when the session store cannot be read.
  */
 export async function createNode(options: NodeOptions): Promise<EgtpNode> {

@@ -64,6 +64,7 @@ export {
   encodeMessageBody,
   encodeMessageReply,
   type MessageType,
+  type MessageTypeOptions,
   type RawBytes,
 } from "./message-type.ts";
 export {

@@ -28,16 +28,30 @@ export interface MessageType<BodyIn = Uint8Array, BodyOut = BodyIn, ReplyIn = Ui
   readonly established: boolean;
 }
 
+/** What {@link defineMessage} is told beside the name. */
+export interface MessageTypeOptions<Body extends StandardSchemaV1, Reply extends StandardSchemaV1> {
+  /** What a body must look like: the schema of any Standard Schema validator. Default: bodies are raw bytes. */
+  readonly body?: Body;
+  /** What a reply must look like. Default: replies are raw bytes. */
+  readonly reply?: Reply;
+  /**
+   * True: refuse it as early data, which lacks forward secrecy and whose sender may have been someone who holds the
+   * recipient's key. Default false.
+   */
+  readonly established?: boolean;
+}
+
 /**
- * Defines a kind of message.
+ * Defines a kind of message. Both sides use the same definition:
+ *
+ *     const ping = defineMessage("demo/ping", { body: z.object({ n: z.number() }), reply: z.string() });
  *
  * @param name - The same on both sides: 1 to 128 bytes of UTF-8 without control characters, else `TypeError`.
- * @param options.established - Refuse it as early data, which lacks forward secrecy and whose sender may have been
- *   someone who holds the recipient's key.
+ * @param options - Schemas of its body and its reply. Without a schema: raw bytes, a `Uint8Array`.
  */
 export function defineMessage<Body extends StandardSchemaV1 = RawBytes, Reply extends StandardSchemaV1 = RawBytes>(
   name: string,
-  options: { readonly body?: Body; readonly reply?: Reply; readonly established?: boolean } = {},
+  options: MessageTypeOptions<Body, Reply> = {},
 ): MessageType<
   StandardSchemaV1.InferInput<Body>,
   StandardSchemaV1.InferOutput<Body>,
