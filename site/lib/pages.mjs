@@ -13,7 +13,7 @@ const home = "README.md";
 /** In the order of the menu. A folder stands for all pages in it that are not named before. */
 const sections = {
   "Start here": ["docs/tutorial.md", "examples/README.md", "docs/coming-from.md"],
-  Concepts: ["docs/concepts"],
+  Concepts: ["docs/concepts/who-is-who.md", "docs/concepts/sessions-and-healing.md", "docs/concepts"],
   Guides: ["docs/guides"],
   Reference: ["docs/errors.md", "docs/body-values.md", "docs/spec.md", "docs/security.md", "docs/model.md"],
   Packages: [...publishedPackages().map(({ folder }) => `${folder}/README.md`), "apps/demo-peer/README.md"],
