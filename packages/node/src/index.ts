@@ -46,17 +46,18 @@ export { type DiscoverOptions, type LookUpOptions, type Lookup, LookupError, Mem
 export { createNode } from "./node.ts";
 export type { NodeOptions, NodeOptionsLimits, NodePart } from "./options.ts";
 export { type NodeSchedule, systemSchedule } from "./schedule.ts";
-export type {
-  DialOptions,
-  EnvelopeFate,
-  Link,
-  LinkEnd,
-  LinkEndReason,
-  LinkHandlers,
-  RefusalReason,
-  Served,
-  ServedIdentity,
-  TakeMail,
-  Transport,
+export {
+  type DialOptions,
+  type EnvelopeFate,
+  type Link,
+  type LinkEnd,
+  type LinkEndReason,
+  type LinkHandlers,
+  noRefusals,
+  type RefusalReason,
+  type Served,
+  type ServedIdentity,
+  type TakeMail,
+  type Transport,
 } from "./transport.ts";
 export { TransportError, type TransportErrorCode } from "./transport-error.ts";

@@ -6,7 +6,7 @@
  */
 import { type PeerId, peerIdToBytes } from "@egtp/wire";
 import { matchDialTag, type Sha512, UsedSalts } from "./dial-tag.ts";
-import type { Link, RefusalReason } from "./transport.ts";
+import { type Link, noRefusals, type RefusalReason } from "./transport.ts";
 import { dialSaltBytes, type TransportLimits } from "./transport-limits.ts";
 
 /** An identity behind the door. */
@@ -25,13 +25,7 @@ export interface Admission {
 }
 
 export class Door {
-  readonly refusals: Record<RefusalReason, number> = {
-    full: 0,
-    "source-full": 0,
-    "wrong-target": 0,
-    replayed: 0,
-    "no-tag": 0,
-  };
+  readonly refusals: Record<RefusalReason, number> = { ...noRefusals };
   readonly #sha512: Sha512;
   readonly #limits: TransportLimits;
   readonly #salts: UsedSalts;

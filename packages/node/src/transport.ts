@@ -215,3 +215,12 @@ export type RefusalReason =
   | "replayed"
   /** No whole tag arrived in time, or it closed before, or spoke another protocol. */
   | "no-tag";
+
+/** The counts of a transport that refused nobody: one that only dials stays with these. */
+export const noRefusals: Readonly<Record<RefusalReason, number>> = {
+  full: 0,
+  "source-full": 0,
+  "wrong-target": 0,
+  replayed: 0,
+  "no-tag": 0,
+};

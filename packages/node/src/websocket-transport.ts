@@ -12,13 +12,21 @@ import { hostOfUrl, isIpAddress, sourceOf } from "./address.ts";
 import { createDialTag, type DialCrypto } from "./dial-tag.ts";
 import type { StreamMedium } from "./envelope-stream.ts";
 import { LinkWatch } from "./link-watch.ts";
-import type { DialOptions, Link, RefusalReason, Served, ServedIdentity, Transport } from "./transport.ts";
+import {
+  type DialOptions,
+  type Link,
+  noRefusals,
+  type RefusalReason,
+  type Served,
+  type ServedIdentity,
+  type Transport,
+} from "./transport.ts";
 import { systemClock, type TransportClock } from "./transport-clock.ts";
 import { attemptDial, type DialAttempt } from "./transport-dial.ts";
 import { TransportError } from "./transport-error.ts";
 import { dialSaltBytes, type TransportLimits, transportLimits } from "./transport-limits.ts";
 import { MediumLink } from "./transport-link.ts";
-import { type Listener, Reception } from "./transport-reception.ts";
+import type { Reception } from "./transport-reception.ts";
 import type { WebSocketOptions } from "./websocket-options.ts";
 
 /** Begins to open a WebSocket, and returns what gives it up: see `attemptDial`. */
@@ -44,8 +52,8 @@ export interface WebSocketConnection {
 export interface WebSocketPlatform {
   /** @throws {@link TransportError} `EGTP_MISSING_PART` */
   readonly loadConnect: () => Promise<ConnectWebSocket>;
-  /** Absent where the transport only dials. */
-  readonly listen: ((reception: Reception, limits: TransportLimits) => Promise<Listener>) | undefined;
+  /** Where connections come in. Absent on a platform that cannot listen, which then need not load it. */
+  readonly makeReception?: (crypto: DialCrypto, watch: LinkWatch) => Reception;
 }
 
 export class WebSocketTransport implements Transport {
@@ -53,27 +61,23 @@ export class WebSocketTransport implements Transport {
   readonly #platform: WebSocketPlatform;
   readonly #crypto: DialCrypto;
   readonly #watch: LinkWatch;
-  readonly #reception: Reception;
+  readonly #reception: Reception | undefined;
 
   constructor(options: WebSocketOptions, platform: WebSocketPlatform) {
-    const { listen } = platform;
     this.#platform = platform;
     this.#crypto = options.crypto ?? defaultCryptoProvider;
     this.#watch = new LinkWatch(transportLimits(options.limits), options.clock ?? systemClock);
-    this.#reception = new Reception({
-      sha512: this.#crypto.sha512,
-      watch: this.#watch,
-      listen: listen && (() => listen(this.#reception, this.#watch.limits)),
-    });
+    this.#reception = platform.makeReception?.(this.#crypto, this.#watch);
   }
 
   get refusals(): Readonly<Record<RefusalReason, number>> {
-    return this.#reception.refusals;
+    return this.#reception?.refusals ?? noRefusals;
   }
 
   async serve(identity: ServedIdentity, onLink: (link: Link) => void): Promise<Served> {
     await this.#platform.loadConnect(); // what is missing shows at the start, not at the first dial
-    return await this.#reception.serve(identity.peer, onLink);
+    if (this.#reception !== undefined) return await this.#reception.serve(identity.peer, onLink);
+    return { strategies: [], stop: async () => {} };
   }
 
   canDial(strategy: Strategy): boolean {

@@ -30,7 +30,7 @@ describeTransport(
     ({ listen, ...options }) =>
       listen
         ? websocket({ ...local, ...options })
-        : new WebSocketTransport(options, { loadConnect: async () => connectWith(BrowserLike), listen: undefined }),
+        : new WebSocketTransport(options, { loadConnect: async () => connectWith(BrowserLike) }),
     { hidesReasons: true },
   ),
   { describe, it, expect },

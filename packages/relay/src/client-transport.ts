@@ -12,7 +12,7 @@ import {
   type DialOptions,
   type EgtpNode,
   type Link,
-  type RefusalReason,
+  noRefusals,
   type Served,
   type ServedIdentity,
   type TakeMail,
@@ -38,14 +38,6 @@ export interface Running {
   /** What a relay published to the node over a link that stands. */
   readonly publishedTo: (relay: PeerId) => PublishedLimits | undefined;
 }
-
-const noRefusals: Readonly<Record<RefusalReason, number>> = {
-  full: 0,
-  "source-full": 0,
-  "wrong-target": 0,
-  replayed: 0,
-  "no-tag": 0,
-};
 
 export class RelayTransport implements Transport {
   readonly kind = "relay";

@@ -5,6 +5,7 @@
  */
 import type { Transport } from "../transport.ts";
 import { TransportError } from "../transport-error.ts";
+import { Reception } from "../transport-reception.ts";
 import { checkWebSocketOptions, type WebSocketOptions } from "../websocket-options.ts";
 import { WebSocketTransport } from "../websocket-transport.ts";
 import { trusting } from "./certificate.ts";
@@ -24,12 +25,20 @@ export function websocket(options: WebSocketOptions = {}): Transport {
   const isListening = options.port !== undefined || options.server !== undefined;
   return new WebSocketTransport(options, {
     loadConnect: async () => connectWithWs((await loadWs()).WebSocket, secureContext),
-    listen: isListening
-      ? async (reception, limits) => {
-          const { WebSocketServer: Server } = await loadWs();
-          return await listenForWebSockets(options, { Server, reception, limits });
-        }
-      : undefined,
+    makeReception: ({ sha512 }, watch) => {
+      const { limits } = watch;
+      const reception: Reception = new Reception({
+        sha512,
+        watch,
+        listen: isListening
+          ? async () => {
+              const { WebSocketServer: Server } = await loadWs();
+              return await listenForWebSockets(options, { Server, reception, limits });
+            }
+          : undefined,
+      });
+      return reception;
+    },
   });
 }
 
