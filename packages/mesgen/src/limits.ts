@@ -4,9 +4,16 @@
  *
  * @see docs/spec.md, "Limits"
  */
+import type { Millis } from "@egtp/wire";
 
 /** How far below the highest counter an unseen one is still accepted: RFC 6479 windows of WireGuard have 8,128. */
 export const replayWindowSize = 8_128;
+
+/**
+ * How far above our clock the stamp of an offer, or the floor that a peer tells, counts for something, a thousand years: more than
+ * any clock is wrong by, and little enough that what is counted on from there is exact.
+ */
+export const maxStampLeadMs: Millis = 1_000 * 365 * 24 * 60 * 60 * 1_000;
 
 export interface MesgenLimits {
   /** Counters saved ahead: after a crash this many at most are refused, and one commit is awaited per so many envelopes. */

@@ -36,7 +36,7 @@ import { type Control, maxControlBytes, readControl, withControl } from "./contr
 import { type CryptoProvider, tagBytes } from "./crypto.ts";
 import { MesgenError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
-import { defaultMesgenLimits, type MesgenLimits } from "./limits.ts";
+import { defaultMesgenLimits, type MesgenLimits, maxStampLeadMs } from "./limits.ts";
 import {
   consumeAcceptance,
   consumeOffer,
@@ -485,6 +485,7 @@ export class Mesgen {
     rejected: readonly RejectedEntry[],
     now: Millis,
   ): "fresh" | "vouched" | "stale" {
+    if (offer.stamp > now + maxStampLeadMs) return "stale";
     const aboveFloor = offer.stamp > this.#maps.floorOf(sender);
     if (aboveFloor && offer.recipientTag === this.#maps.tag) return "fresh";
     if (aboveFloor && offer.recipientTag === noTag && offer.stamp < now + maxClockSkewMs) {
@@ -606,7 +607,7 @@ export class Mesgen {
       if (pending !== undefined && pending.record.id === entry.id && pending.nextCounter > 0) {
         pending.preferred = false;
         if (authentic) pending.yielded = true;
-        if (entry.vouch !== undefined) {
+        if (entry.vouch !== undefined && entry.vouch.floor <= now + maxStampLeadMs) {
           const counterparty = this.#maps.ensure(state.peer, now);
           counterparty.theirTag = entry.vouch.tag;
           counterparty.minStamp = Math.max(counterparty.minStamp, entry.vouch.floor + 1);
@@ -932,13 +933,15 @@ export class Mesgen {
       this.#table.forgetState(state);
       throw badPeer(state.peer);
     }
-    const stamp = Math.max(
+    const usual = Math.max(
       Math.floor(now),
       this.#maps.bornWithIdentity ? 0 : this.#maps.bornAt + 1,
       this.#maps.lastStamp + 1,
-      counterparty.minStamp,
     );
-    this.#maps.lastStamp = stamp;
+    this.#maps.lastStamp = usual;
+    // A peer decides what it is told, and not what others are: for them it would be far in the future.
+    const stamp = Math.max(usual, counterparty.minStamp);
+    if (stamp > usual) counterparty.minStamp = stamp + 1;
     this.handshakes += 1;
     const {
       pending: record,
