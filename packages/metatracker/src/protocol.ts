@@ -6,22 +6,25 @@
  * @see docs/spec.md, "Metatracker"
  */
 import { defineMessage, maxContactRecordBytes, maxServiceNameBytes } from "@egtp/wire";
-import { bytes, integer, list, object, type ShapeOf, states, text } from "@egtp/wire/shapes";
+import * as z from "zod/mini";
 import { maxListed } from "./limits.ts";
 
-const recordBytes = bytes(0, maxContactRecordBytes);
+const recordBytes = z.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && value.length <= maxContactRecordBytes,
+  `Not at most ${maxContactRecordBytes} bytes`,
+);
 
-const publication = states({
+const publication = z.discriminatedUnion("state", [
   /** The metatracker keeps this very record. */
-  kept: {},
+  z.object({ state: z.literal("kept") }),
   /** It keeps another one, whose number is not lower. */
-  older: { record: recordBytes },
+  z.object({ state: z.literal("older"), record: recordBytes }),
   /** `reason`: one of {@link RefusalReason}, or of a later version. */
-  refused: { reason: text(0, 32) },
-});
+  z.object({ state: z.literal("refused"), reason: z.string().check(z.maxLength(32)) }),
+]);
 
 /** What became of a record. */
-export type Publication = ShapeOf<typeof publication>;
+export type Publication = z.infer<typeof publication>;
 
 /** Why a metatracker does not keep a record. */
 export type RefusalReason =
@@ -49,6 +52,9 @@ export const lookUpRequest = defineMessage("metatracker/look-up");
 
 /** Asks for peers that offer a service: some of them, chosen at random. */
 export const listRequest = defineMessage("metatracker/list", {
-  body: object({ service: text(1, maxServiceNameBytes), max: integer(1, maxListed) }),
-  reply: object({ records: list(recordBytes, maxListed) }),
+  body: z.object({
+    service: z.string().check(z.minLength(1), z.maxLength(maxServiceNameBytes)),
+    max: z.int().check(z.minimum(1), z.maximum(maxListed)),
+  }),
+  reply: z.object({ records: z.array(recordBytes).check(z.maxLength(maxListed)) }),
 });

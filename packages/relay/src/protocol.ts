@@ -19,17 +19,17 @@ import {
   peerIdBytes,
   WireError,
 } from "@egtp/wire";
-import { bytes, flag, integer, object, oneOf, type ShapeOf, states } from "@egtp/wire/shapes";
+import * as z from "zod/mini";
 import { RelayError } from "./errors.ts";
 import { clientRunBytes, mailboxTagBytes, mailIdBytes, maxAcknowledgeRanges, maxCollectBytes } from "./limits.ts";
 
 // ---- Structured bodies ----
 
-const count = integer();
-const run = bytes(clientRunBytes, clientRunBytes);
-const tag = bytes(mailboxTagBytes, mailboxTagBytes);
+const count = z.int().check(z.nonnegative());
+const bytesOf = (length: number) =>
+  z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, `Not ${length} bytes`);
 
-const publishedLimits = object({
+const publishedLimits = z.object({
   /** Mails that one mailbox holds, and bytes of their envelopes. */
   maxMessages: count,
   maxBytes: count,
@@ -41,37 +41,38 @@ const publishedLimits = object({
   maxSenderMessages: count,
   maxSenderBytes: count,
   /** Who may register. */
-  access: oneOf("open", "allow-list"),
+  access: z.enum(["open", "allow-list"]),
 });
 
 /** What a relay lets its clients do. */
-export type PublishedLimits = ShapeOf<typeof publishedLimits>;
+export type PublishedLimits = z.infer<typeof publishedLimits>;
 
-const registration = states({
-  /** Mail is handed over to this run from now on, beginning with the oldest. */
-  active: {
-    tag,
+const registration = z.discriminatedUnion("state", [
+  z.object({
+    /** Mail is handed over to this run from now on, beginning with the oldest. */
+    state: z.literal("active"),
+    tag: bytesOf(mailboxTagBytes),
     limits: publishedLimits,
-    waiting: object({ messages: count, bytes: count }),
+    waiting: z.object({ messages: count, bytes: count }),
     /** Another run with the same key was active until now. */
-    replaced: flag(),
-  },
+    replaced: z.boolean(),
+  }),
   /** A newer run with the same key is active. */
-  superseded: {},
-  refused: { reason: oneOf("not-allowed", "full") },
-});
+  z.object({ state: z.literal("superseded") }),
+  z.object({ state: z.literal("refused"), reason: z.enum(["not-allowed", "full"]) }),
+]);
 
 /** What became of a registration. */
-export type Registration = ShapeOf<typeof registration>;
+export type Registration = z.infer<typeof registration>;
 
-const nothing = object({});
+const nothing = z.object({});
 
 /** Asks for the {@link PublishedLimits}. The body is empty. */
 export const limitsRequest = defineMessage("relay/limits", { reply: publishedLimits });
 
 /** Asks the relay to keep mail for us, or to go on doing so. `first`: said once by each run. */
 export const registerRequest = defineMessage("relay/register", {
-  body: object({ run, first: flag() }),
+  body: z.object({ run: bytesOf(clientRunBytes), first: z.boolean() }),
   reply: registration,
 });
 
@@ -80,7 +81,7 @@ export const unregisterRequest = defineMessage("relay/unregister", { body: nothi
 
 /** Asks for the mail with numbers above `after`. It marks nothing. The reply is raw: {@link decodeCollected}. */
 export const collectRequest = defineMessage("relay/collect", {
-  body: object({ after: count, maxBytes: count }),
+  body: z.object({ after: count, maxBytes: count }),
 });
 
 // ---- Raw bodies ----

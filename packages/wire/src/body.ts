@@ -5,12 +5,10 @@
  * is the table of what a body may hold. Where RFC 8949, section 4.2, leaves a choice: every number that is not a safe
  * integer is a 64-bit float, and a bigint is always a bignum (tag 2 or 3), so that it comes back as a bigint.
  *
- * Written by hand, like the other binary formats: of CBOR it is the part that has one form for each value, and whatever has
- * another form is refused where it is read.
- *
  * @see docs/spec.md, "Bodies"
  */
-import { ByteReader, ByteWriter, compareBytes, decodeUtf8, encodeUtf8, fromHex, toHex } from "./bytes.ts";
+import { type DecodeOptions, decodeFirst, type EncodeOptions, encode, Token, Tokenizer, Type } from "cborg";
+import { compareBytes, decodeUtf8, fromHex, toHex, viewOf } from "./bytes.ts";
 import { WireError } from "./errors.ts";
 import { maxBodyDepth } from "./limits.ts";
 
@@ -22,10 +20,14 @@ import { maxBodyDepth } from "./limits.ts";
  * @see docs/spec.md, "Bodies"
  */
 export function encodeBody(value: unknown): Uint8Array {
-  const output = new ByteWriter();
-  const problem = write(output, value, 0);
+  const problem = problemOf(value, 0);
   if (problem !== undefined) throw badBody(`A body cannot hold this: value${problem}`);
-  return output.bytes().slice();
+  try {
+    return encode(value, encodeOptions);
+  } catch (cause) {
+    // The value changed while it was read, or answers differently each time.
+    throw badBody("A body could not be encoded", cause);
+  }
 }
 
 /**
@@ -37,99 +39,56 @@ export function encodeBody(value: unknown): Uint8Array {
  * @see docs/spec.md, "Bodies"
  */
 export function decodeBody(bytes: Uint8Array): unknown {
-  const input = new ByteReader(bytes);
+  const data = viewOf(bytes, 0, bytes.length);
   let value: unknown;
+  let rest: Uint8Array;
   try {
-    value = read(input, 0);
+    [value, rest] = decodeFirst(data, { ...decodeOptions, tokenizer: new StrictTokenizer(data, decodeOptions) });
   } catch (cause) {
-    if (cause instanceof WireError && cause.code !== "EGTP_WIRE_BAD_BODY") throw badBody(cause.message, cause);
-    throw cause;
+    if (cause instanceof WireError) throw cause;
+    throw badBody("Not the deterministic encoding of a body", cause);
   }
-  if (input.remaining > 0) {
-    throw new WireError("EGTP_WIRE_TRAILING_BYTES", `${input.remaining} bytes follow the body`);
-  }
+  if (rest.length > 0) throw new WireError("EGTP_WIRE_TRAILING_BYTES", `${rest.length} bytes follow the body`);
   return value;
 }
 
-/** The high three bits of an item's first byte. */
-const majorType = { unsigned: 0, negative: 1, bytes: 2, text: 3, array: 4, map: 5, tag: 6, other: 7 } as const;
-const falseByte = 0xf4;
-const trueByte = 0xf5;
-const nullByte = 0xf6;
-const float64Byte = 0xfb;
-const tagDate = 1;
-const tagPositiveBignum = 2;
-const tagNegativeBignum = 3;
-
 const loneSurrogate = /\p{Surrogate}/u;
-const float = new DataView(new ArrayBuffer(8));
-const floatBytes = new Uint8Array(float.buffer);
 
-// ---- Writing ----
-
-/** Writes one item. Returns where in the value something does not belong, and what it is; `undefined` when all is well. */
-function write(output: ByteWriter, value: unknown, depth: number): string | undefined {
+/** Where in the value something does not belong, and what it is; `undefined` when all is well. */
+function problemOf(value: unknown, depth: number): string | undefined {
   switch (typeof value) {
     case "boolean":
-      output.u8(value ? trueByte : falseByte);
-      return undefined;
     case "bigint":
-      writeHead(output, majorType.tag, value < 0n ? tagNegativeBignum : tagPositiveBignum);
-      writeBytes(output, majorType.bytes, magnitudeBytes(value < 0n ? -1n - value : value));
       return undefined;
     case "number":
-      if (!Number.isFinite(value)) return ` is ${value}`;
-      writeNumber(output, value);
-      return undefined;
+      return Number.isFinite(value) ? undefined : ` is ${value}`;
     case "string":
-      if (loneSurrogate.test(value)) return " is text with half a surrogate pair";
-      writeBytes(output, majorType.text, encodeUtf8(value));
-      return undefined;
+      return loneSurrogate.test(value) ? " is text with half a surrogate pair" : undefined;
     case "object":
-      if (value !== null) return writeObject(output, value, depth);
-      output.u8(nullByte);
-      return undefined;
+      return value === null ? undefined : problemOfObject(value, depth);
     default:
       return ` is of type ${typeof value}`;
   }
 }
 
-function writeObject(output: ByteWriter, value: object, depth: number): string | undefined {
-  if (value instanceof Uint8Array) {
-    writeBytes(output, majorType.bytes, value);
-    return undefined;
-  }
-  if (value instanceof Date) {
-    const seconds = value.getTime() / 1_000;
-    if (Number.isNaN(seconds)) return " is an invalid date";
-    writeHead(output, majorType.tag, tagDate);
-    writeNumber(output, seconds);
-    return undefined;
-  }
+function problemOfObject(value: object, depth: number): string | undefined {
+  if (value instanceof Uint8Array) return undefined;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? " is an invalid date" : undefined;
   // Also ends the walk through a value that contains itself.
   if (depth === maxBodyDepth) return ` is nested deeper than ${maxBodyDepth}`;
   if (Array.isArray(value)) {
-    writeHead(output, majorType.array, value.length);
     for (let i = 0; i < value.length; i++) {
-      const problem = write(output, value[i], depth + 1);
+      const problem = problemOf(value[i], depth + 1);
       if (problem !== undefined) return `[${i}]${problem}`;
     }
     return undefined;
   }
   if (!isPlainObject(value)) return ` is an instance of ${value.constructor?.name || "a class"}`;
   if (Object.getOwnPropertySymbols(value).length > 0) return " has a symbol as key";
-  const properties: { readonly name: string; readonly key: Uint8Array; readonly item: unknown }[] = [];
-  for (const [name, item] of Object.entries(value)) {
-    if (loneSurrogate.test(name)) return " has a key with half a surrogate pair";
-    if (item !== undefined) properties.push({ name, key: encodeUtf8(name), item });
-  }
-  // The bytewise order of their encodings, which begin with their lengths.
-  properties.sort((a, b) => a.key.length - b.key.length || compareBytes(a.key, b.key));
-  writeHead(output, majorType.map, properties.length);
-  for (const { name, key, item } of properties) {
-    writeBytes(output, majorType.text, key);
-    const problem = write(output, item, depth + 1);
-    if (problem !== undefined) return `.${name}${problem}`;
+  for (const [key, item] of Object.entries(value)) {
+    if (loneSurrogate.test(key)) return " has a key with half a surrogate pair";
+    const problem = item === undefined ? undefined : problemOf(item, depth + 1);
+    if (problem !== undefined) return `.${key}${problem}`;
   }
   return undefined;
 }
@@ -140,38 +99,30 @@ function isPlainObject(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** The first byte of an item, and its argument in the shortest form. */
-function writeHead(output: ByteWriter, major: number, argument: number): void {
-  const first = major << 5;
-  if (argument < 24) output.u8(first | argument);
-  else if (argument < 0x100) output.u8(first | 24).u8(argument);
-  else if (argument < 0x1_0000)
-    output
-      .u8(first | 25)
-      .u8(argument >> 8)
-      .u8(argument);
-  else if (argument < 0x1_0000_0000) output.u8(first | 26).u32(argument);
-  else output.u8(first | 27).u64(argument);
-}
+const tagDate = 1;
+const tagPositiveBignum = 2;
+const tagNegativeBignum = 3;
 
-function writeBytes(output: ByteWriter, major: number, bytes: Uint8Array): void {
-  writeHead(output, major, bytes.length);
-  output.put(bytes);
-}
+/**
+ * The default order of keys is kept: shorter first, then bytewise. For text keys, whose length stands in front, it is
+ * the bytewise order of RFC 8949.
+ */
+const encodeOptions: EncodeOptions = {
+  float64: true,
+  ignoreUndefinedProperties: true,
+  typeEncoders: {
+    number: (value: number) => (Object.is(value, -0) ? new Token(Type.float, value) : null),
+    bigint: (value: bigint) => [
+      new Token(Type.tag, value < 0n ? tagNegativeBignum : tagPositiveBignum),
+      new Token(Type.bytes, magnitudeBytes(value < 0n ? -1n - value : value)),
+    ],
+    Date: (value: Date) => [new Token(Type.tag, tagDate), secondsToken(value.getTime() / 1_000)],
+  },
+};
 
-function writeNumber(output: ByteWriter, value: number): void {
-  if (isInteger(value)) {
-    if (value >= 0) writeHead(output, majorType.unsigned, value);
-    else writeHead(output, majorType.negative, -1 - value);
-  } else {
-    float.setFloat64(0, value);
-    output.u8(float64Byte).put(floatBytes);
-  }
-}
-
-/** Whether a number travels as an integer. */
-function isInteger(value: number): boolean {
-  return Number.isSafeInteger(value) && !Object.is(value, -0);
+function secondsToken(seconds: number): Token {
+  if (!Number.isSafeInteger(seconds)) return new Token(Type.float, seconds);
+  return new Token(seconds < 0 ? Type.negint : Type.uint, seconds);
 }
 
 /** The big-endian bytes without leading zeros; none for zero. */
@@ -179,101 +130,6 @@ function magnitudeBytes(value: bigint): Uint8Array {
   if (value === 0n) return new Uint8Array(0);
   const digits = value.toString(16);
   return fromHex(digits.length % 2 === 0 ? digits : `0${digits}`);
-}
-
-// ---- Reading ----
-
-/** Reads one item, which lies within `depth` arrays and objects. */
-function read(input: ByteReader, depth: number): unknown {
-  const first = input.u8();
-  const major = first >> 5;
-  if (major === majorType.other) return readOther(input, first);
-  const argument = readArgument(input, first & 31);
-  switch (major) {
-    case majorType.unsigned:
-      return argument;
-    case majorType.negative:
-      if (argument === Number.MAX_SAFE_INTEGER) throw badBody("An integer below -(2^53 - 1)");
-      return -1 - argument;
-    case majorType.bytes:
-      return input.take(argument).slice();
-    case majorType.text: {
-      const text = decodeUtf8(input.take(argument));
-      if (text === undefined) throw badBody("Text that is not UTF-8");
-      return text;
-    }
-    case majorType.tag:
-      return readTagged(input, argument, depth);
-    default:
-      if (depth === maxBodyDepth) throw badBody(`Nested deeper than ${maxBodyDepth}`);
-      return major === majorType.array ? readArray(input, argument, depth + 1) : readMap(input, argument, depth + 1);
-  }
-}
-
-function readArgument(input: ByteReader, minor: number): number {
-  if (minor < 24) return minor;
-  let argument: number;
-  let least: number;
-  if (minor === 24) [argument, least] = [input.u8(), 24];
-  else if (minor === 25) [argument, least] = [input.u8() * 0x100 + input.u8(), 0x100];
-  else if (minor === 26) [argument, least] = [input.u32(), 0x1_0000];
-  else if (minor === 27) [argument, least] = [input.u64(), 0x1_0000_0000];
-  else throw badBody("An item of indefinite length");
-  if (argument < least) throw badBody("A number in a longer form than it needs");
-  return argument;
-}
-
-function readOther(input: ByteReader, first: number): unknown {
-  if (first === falseByte) return false;
-  if (first === trueByte) return true;
-  if (first === nullByte) return null;
-  if (first !== float64Byte) throw badBody(`An item that begins with ${toHex(Uint8Array.of(first))}`);
-  floatBytes.set(input.take(8));
-  const value = float.getFloat64(0);
-  if (!Number.isFinite(value) || isInteger(value)) throw badBody("A float that is an integer, or not finite");
-  return value;
-}
-
-/** However many items are announced, memory is taken only for those that are there. */
-function readArray(input: ByteReader, count: number, depth: number): unknown[] {
-  const items: unknown[] = [];
-  for (let i = 0; i < count; i++) items.push(read(input, depth));
-  return items;
-}
-
-function readMap(input: ByteReader, count: number, depth: number): object {
-  const properties: Record<string, unknown> = {};
-  let previous: Uint8Array | undefined;
-  for (let i = 0; i < count; i++) {
-    const start = input.offset;
-    const key = read(input, depth);
-    if (typeof key !== "string") throw badBody("A key that is not text");
-    const encoded = input.bytes.subarray(start, input.offset);
-    if (previous !== undefined && compareBytes(previous, encoded) >= 0) {
-      throw badBody("Keys that are not in order, or repeated");
-    }
-    previous = encoded;
-    const value = read(input, depth);
-    if (key !== "__proto__") properties[key] = value;
-    else Object.defineProperty(properties, key, { value, enumerable: true, writable: true, configurable: true });
-  }
-  return properties;
-}
-
-function readTagged(input: ByteReader, tag: number, depth: number): unknown {
-  // One inside another could go as deep as there are bytes.
-  if (input.bytes[input.offset]! >> 5 === majorType.tag) throw badBody("A tag on a tag");
-  const content = read(input, depth);
-  switch (tag) {
-    case tagDate:
-      return dateOf(content);
-    case tagPositiveBignum:
-      return magnitudeOf(content);
-    case tagNegativeBignum:
-      return -1n - magnitudeOf(content);
-    default:
-      throw badBody(`Tag ${tag}`);
-  }
 }
 
 function magnitudeOf(bytes: unknown): bigint {
@@ -292,6 +148,106 @@ function dateOf(seconds: unknown): Date {
     if (Object.is(date.getTime() / 1_000, seconds)) return date;
   }
   throw badBody("A date out of range or finer than a millisecond");
+}
+
+const decodeOptions: DecodeOptions = {
+  strict: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  allowNaN: false,
+  allowInfinity: false,
+  allowBigInt: false,
+  tags: {
+    [tagDate]: (decode) => dateOf(decode()),
+    [tagPositiveBignum]: (decode) => magnitudeOf(decode()),
+    [tagNegativeBignum]: (decode) => -1n - magnitudeOf(decode()),
+  },
+};
+
+/** An array or object whose end has not been read. */
+interface OpenItem {
+  readonly isMap: boolean;
+  /** Items still to come; a pair counts as two. */
+  missing: number;
+  /** Where the encoding of the latest key lies; empty before the first. */
+  keyStart: number;
+  keyEnd: number;
+}
+
+/**
+ * Gives the decoder one token after the other and refuses what it would let pass: other widths of float, integers as
+ * floats, keys out of order or repeated, text that is not UTF-8, and depth.
+ */
+class StrictTokenizer extends Tokenizer {
+  readonly #open: OpenItem[] = [];
+  #afterTag = false;
+
+  override next(): Token {
+    const { data } = this;
+    const start = this.pos();
+    const first = data[start]!;
+    if (first === 0xf9 || first === 0xfa) throw badBody("A float of fewer than 64 bits");
+    let token = super.next();
+    const { type } = token;
+    if (type === Type.string) token = strictText(token, data, start, first);
+    else if (type === Type.float) refuseInteger(token.value);
+
+    const parent = this.#open.at(-1);
+    if (parent?.isMap === true && parent.missing % 2 === 0) {
+      if (type !== Type.string) throw badBody("A key that is not text");
+      this.#refuseOrder(parent, start, this.pos());
+    }
+    const isContainer = type === Type.array || type === Type.map;
+    if (type === Type.tag) {
+      // The decoder calls itself for every tag too: one inside another could go as deep as there are bytes.
+      if (this.#afterTag) throw badBody("A tag on a tag");
+      this.#afterTag = true;
+      return token;
+    }
+    this.#afterTag = false;
+    if (isContainer && this.#open.length === maxBodyDepth) throw badBody(`Nested deeper than ${maxBodyDepth}`);
+    if (isContainer && token.value > 0) {
+      const isMap = type === Type.map;
+      this.#open.push({ isMap, missing: token.value * (isMap ? 2 : 1), keyStart: 0, keyEnd: 0 });
+    } else {
+      this.#complete();
+    }
+    return token;
+  }
+
+  /** Counts one complete item, and whatever is complete with it. */
+  #complete(): void {
+    let parent = this.#open.at(-1);
+    while (parent !== undefined && --parent.missing === 0) {
+      this.#open.pop();
+      parent = this.#open.at(-1);
+    }
+  }
+
+  #refuseOrder(parent: OpenItem, start: number, end: number): void {
+    const previous = this.data.subarray(parent.keyStart, parent.keyEnd);
+    if (previous.length > 0 && compareBytes(previous, this.data.subarray(start, end)) >= 0) {
+      throw badBody("Keys that are not in order, or repeated");
+    }
+    parent.keyStart = start;
+    parent.keyEnd = end;
+  }
+}
+
+/** The decoder replaces what is not UTF-8 and drops a byte order mark. Plain ASCII, the usual case, is left alone. */
+function strictText(token: Token, data: Uint8Array, start: number, first: number): Token {
+  const encodedLength = token.encodedLength ?? 0;
+  const minor = first & 31;
+  const headBytes = minor < 24 ? 1 : 1 + 2 ** (minor - 24);
+  const text: string = token.value;
+  if (text.length === encodedLength - headBytes && !text.includes("\ufffd")) return token;
+  const exact = decodeUtf8(data.subarray(start + headBytes, start + encodedLength));
+  if (exact === undefined) throw badBody("Text that is not UTF-8");
+  return new Token(Type.string, exact, encodedLength);
+}
+
+function refuseInteger(value: unknown): void {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) throw badBody("An integer encoded as a float");
 }
 
 function badBody(message: string, cause?: unknown): WireError {

@@ -130,20 +130,7 @@ export function asciiText(codes: Uint8Array): string {
 
 /** The UTF-8 of well-formed text. */
 export function encodeUtf8(text: string): Uint8Array {
-  return (text.length <= maxShortText ? encodeAscii(text) : undefined) ?? utf8.encode(text);
-}
-
-/** Names and words take less time here than to call the encoder. */
-const maxShortText = 32;
-
-function encodeAscii(text: string): Uint8Array | undefined {
-  const codes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 127) return undefined;
-    codes[i] = code;
-  }
-  return codes;
+  return utf8.encode(text);
 }
 
 /** The text, or `undefined` when the bytes are not UTF-8. A byte order mark is kept like any other character. */
