@@ -18,8 +18,8 @@ import { NpmProject } from "./npm-project.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const packages = publishedPackages(root);
-/** Needs the types of Node.js; everything else compiles without them. */
-const needsNodeTypes = ["@egtp/metatracker/command"];
+/** Needs the types of Node.js, or of an optional part; everything else compiles without them. Both are for siblings. */
+const needsOtherTypes = ["@egtp/metatracker/command", "@egtp/session-store/nats"];
 
 const place = mkdtempSync(join(tmpdir(), "egtp-tarballs-"));
 const tarballs: Tarball[] = [];
@@ -93,6 +93,8 @@ describe("all packages in a plain project", () => {
     project = await NpmProject.install(tarballs, tarballs, {
       ...Object.fromEntries(Object.entries(compilers).map(([name, version]) => [name, `npm:typescript@${version}`])),
       "@types/node": "20.19.43",
+      "@nats-io/jetstream": "3.4.0",
+      "@nats-io/transport-node": "3.4.0",
       lmdb: "3.5.6",
       vite: "8.3.8",
       ws: "8.23.0",
@@ -167,11 +169,13 @@ describe("all packages in a plain project", () => {
 });
 
 describe("each package alone, without its optional parts", () => {
+  const nats = "EGTP_STORE_MISSING_PART npm install @nats-io/transport-node@^3.4.0 @nats-io/jetstream@^3.4.0";
   const lmdb = "EGTP_STORE_MISSING_PART npm install lmdb@^3.5.6";
   const ws = "EGTP_MISSING_PART npm install ws@^8.23.0";
   /** What needs a part, by entry, and the code and hint that its user gets where the part is missing. */
   const parts: Readonly<Record<string, readonly [use: string, refusal: string]>> = {
     "@egtp/session-store/lmdb": ['part.LmdbSessionStore.open("./store")', lmdb],
+    "@egtp/session-store/nats": ['part.NatsLink.open({ servers: ["nats://127.0.0.1:1"] })', nats],
     "@egtp/session-store/record-file": ['part.RecordFile.open("./store")', lmdb],
     "@egtp/node/websocket": [
       `import("@egtp/node").then(async ({ createIdentity, createNode }) => {
@@ -199,7 +203,7 @@ describe("each package alone, without its optional parts", () => {
       module: "nodenext",
       types: [],
     };
-    project.write("all.ts", importAll(entries.filter((entry) => !needsNodeTypes.includes(entry))));
+    project.write("all.ts", importAll(entries.filter((entry) => !needsOtherTypes.includes(entry))));
     project.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["all.ts"] }));
     expect(await project.node(join(root, "node_modules/typescript/bin/tsc"), "-p", ".")).toBe("");
     for (const entry of entries) {
