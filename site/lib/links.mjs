@@ -33,7 +33,7 @@ export function followLinks(folder) {
 function read(path) {
   const html = readFileSync(path, "utf8").replaceAll(/<script\b[\s\S]*?<\/script>/g, "");
   const values = (pattern) => [...html.matchAll(pattern)].map(([, value]) => plain(value));
-  return { links: values(/\b(?:href|src)="([^"]*)"/g), anchors: new Set(values(/\b(?:id|name)="([^"]*)"/g)) };
+  return { links: values(/\b(?:href|src|srcset)="([^"]*)"/g), anchors: new Set(values(/\b(?:id|name)="([^"]*)"/g)) };
 }
 
 function plain(text) {

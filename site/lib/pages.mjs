@@ -14,7 +14,7 @@ const home = "README.md";
 const sections = {
   "Start here": ["docs/tutorial.md", "examples/README.md", "docs/coming-from.md"],
   Concepts: ["docs/concepts/who-is-who.md", "docs/concepts/sessions-and-healing.md", "docs/concepts"],
-  Guides: ["docs/guides"],
+  Guides: ["docs/guides", "docs/operations.md", "docs/scaling.md"],
   Reference: ["docs/errors.md", "docs/body-values.md", "docs/spec.md", "docs/security.md", "docs/model.md"],
   Packages: [...publishedPackages().map(({ folder }) => `${folder}/README.md`), "apps/demo-peer/README.md"],
   Design: ["docs/design/README.md", "docs/design"],

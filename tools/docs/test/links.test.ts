@@ -40,7 +40,8 @@ describe("links", () => {
     const text = prose(page);
     const inline = [...text.matchAll(/\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)/g)].map(([, target = ""]) => target);
     const named = [...text.matchAll(/^\[[^\]]+\]: +(\S+)/gm)].map(([, target = ""]) => target);
-    const faults = [...inline, ...named].flatMap((target) => {
+    const tags = [...text.matchAll(/\b(?:href|src|srcset)="([^"]+)"/g)].map(([, target = ""]) => target);
+    const faults = [...inline, ...named, ...tags].flatMap((target) => {
       const fault = faultOfLink(page, target);
       return fault === undefined ? [] : [`${target}: ${fault}`];
     });
