@@ -12,16 +12,15 @@
  * that lags behind.
  */
 
+import type { NatsLink } from "@egtp/session-store/nats";
 import { type Millis, type PeerId, peerIdToBytes } from "@egtp/wire";
-import type { ConsumerInfo, JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
-import type { MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
+import type { MsgHdrs } from "@nats-io/transport-node";
 import { type MailboxLimits, mailIdBytes } from "../limits.ts";
 import type { FollowedMail, ListedMail, LoggedMail, LoggedRecord, MailFacts, MailLog, ReadRoom } from "../mail-log.ts";
-import type { Nats } from "./nats-parts.ts";
 
 export interface NatsLogOptions {
-  readonly nats: Nats;
-  readonly connection: NatsConnection;
+  readonly link: NatsLink;
   /** Begins all names. */
   readonly name: string;
   readonly replicas: number;
@@ -50,57 +49,41 @@ const apiCodes = {
   full: 10_077,
   noMessage: 10_037,
   noSequence: 10_043,
-  noStream: 10_059,
-  nameInUse: 10_058,
 };
 const nanos = (ms: Millis): number => ms * 1_000_000;
 
 export class NatsMailLog implements MailLog {
-  readonly #nats: Nats;
-  readonly #connection: NatsConnection;
-  readonly #name: string;
-  readonly #jetstream: JetStreamClient;
+  readonly #link: NatsLink;
   readonly #manager: JetStreamManager;
+  readonly #name: string;
   readonly #partitions: number;
   #onGap: () => void = () => {};
 
   /** Makes the streams that are not there, and gives those that are the present bounds. */
   static async open(options: NatsLogOptions): Promise<NatsMailLog> {
-    const { nats, connection, name } = options;
-    const manager = await nats.jetstreamManager(connection, { timeout: askMs, checkAPI: false });
-    const partitions = await openStreams(manager, nats.jetstream(connection, { timeout: askMs }), options);
-    return new NatsMailLog(nats, connection, name, manager, partitions);
+    return new NatsMailLog(options.link, options.name, await openStreams(options));
   }
 
-  private constructor(
-    nats: Nats,
-    connection: NatsConnection,
-    name: string,
-    manager: JetStreamManager,
-    partitions: number,
-  ) {
-    this.#nats = nats;
-    this.#connection = connection;
+  private constructor(link: NatsLink, name: string, partitions: number) {
+    this.#link = link;
+    this.#manager = link.manager;
     this.#name = name;
-    this.#jetstream = nats.jetstream(connection, { timeout: askMs });
-    this.#manager = manager;
     this.#partitions = partitions;
     void this.#watchConnection();
   }
 
   async append(owner: PeerId, facts: MailFacts, body: Uint8Array, id: string): Promise<number | "full"> {
-    const headers = this.#nats.headers();
+    const headers = this.#link.nats.headers();
     headers.set(factsHeader, encodeFacts(facts));
     try {
-      const { seq } = await this.#jetstream.publish(this.#subject("mail", owner), body, {
+      const { seq } = await this.#link.jetstream.publish(this.#subject("mail", owner), body, {
         msgID: id,
         headers,
         expect: { streamName: this.#stream(owner) },
-        timeout: askMs,
       });
       return seq;
     } catch (error) {
-      if (this.#apiCode(error) === apiCodes.full) return "full";
+      if (this.#link.apiCode(error) === apiCodes.full) return "full";
       throw error;
     }
   }
@@ -149,7 +132,7 @@ export class NatsMailLog implements MailLog {
   }
 
   async follow(owner: PeerId, onMail: (mail: FollowedMail) => void): Promise<() => void> {
-    const subscription = this.#connection.subscribe(this.#subject("new", owner), {
+    const subscription = this.#link.connection.subscribe(this.#subject("new", owner), {
       callback: (error, { headers, data }) => {
         if (error !== null || headers === undefined) return;
         const mail = decodeMail(Number(headers.get("Nats-Sequence")), headers, data);
@@ -157,7 +140,7 @@ export class NatsMailLog implements MailLog {
         if (mail !== undefined) onMail({ ...mail, previous });
       },
     });
-    await this.#connection.flush();
+    await this.#link.connection.flush();
     return () => subscription.unsubscribe();
   }
 
@@ -183,13 +166,12 @@ export class NatsMailLog implements MailLog {
 
   async save(owner: PeerId, value: Uint8Array, revision: number | undefined): Promise<number | "conflict" | "full"> {
     try {
-      const { seq } = await this.#jetstream.publish(boxSubject(this.#name, owner), value, {
+      const { seq } = await this.#link.jetstream.publish(boxSubject(this.#name, owner), value, {
         expect: { streamName: boxStream(this.#name), lastSubjectSequence: revision ?? 0 },
-        timeout: askMs,
       });
       return seq;
     } catch (error) {
-      const code = this.#apiCode(error);
+      const code = this.#link.apiCode(error);
       if (code === apiCodes.wrongLastSequence) return "conflict";
       if (code === apiCodes.full) return "full";
       throw error;
@@ -201,7 +183,7 @@ export class NatsMailLog implements MailLog {
   }
 
   async close(): Promise<void> {
-    if (!this.#connection.isClosed()) await this.#connection.close();
+    await this.#link.close();
   }
 
   // ---- Names
@@ -223,9 +205,9 @@ export class NatsMailLog implements MailLog {
   async #consumer(owner: PeerId, number: number, headersOnly: boolean): Promise<ConsumerInfo> {
     return this.#manager.consumers.add(this.#stream(owner), {
       filter_subject: this.#subject("mail", owner),
-      deliver_policy: this.#nats.DeliverPolicy.StartSequence,
+      deliver_policy: this.#link.nats.DeliverPolicy.StartSequence,
       opt_start_seq: Math.max(1, number),
-      ack_policy: this.#nats.AckPolicy.None,
+      ack_policy: this.#link.nats.AckPolicy.None,
       mem_storage: true,
       num_replicas: 1,
       inactive_threshold: nanos(consumerIdleMs),
@@ -237,14 +219,14 @@ export class NatsMailLog implements MailLog {
   async #pull(consumer: ConsumerInfo, batch: number, maxBytes: number | undefined): Promise<readonly PulledMessage[]> {
     if (batch === 0) return [];
     const { stream_name: stream, name } = consumer;
-    const inbox = this.#nats.createInbox();
+    const inbox = this.#link.nats.createInbox();
     const messages: PulledMessage[] = [];
     let end: (error?: Error) => void = () => {};
     const done = new Promise<void>((resolve, reject) => {
       end = (error) => (error === undefined ? resolve() : reject(error));
     });
     const timer = setTimeout(() => end(new Error("A consumer gave less than it has")), askMs);
-    const subscription = this.#connection.subscribe(inbox, {
+    const subscription = this.#link.connection.subscribe(inbox, {
       callback: (error, { headers, reply = "", data }) => {
         if (error !== null) return end(error);
         // There is no more, or the next is too large.
@@ -258,7 +240,7 @@ export class NatsMailLog implements MailLog {
       const limit = maxBytes !== undefined && { max_bytes: maxBytes + batch * headersBytes };
       const request = { batch, no_wait: true, ...limit };
       const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
-      this.#connection.publish(subject, JSON.stringify(request), { reply: inbox });
+      this.#link.connection.publish(subject, JSON.stringify(request), { reply: inbox });
       await done;
     } finally {
       clearTimeout(timer);
@@ -275,18 +257,14 @@ export class NatsMailLog implements MailLog {
     try {
       return (await asking) ?? undefined;
     } catch (error) {
-      const code = this.#apiCode(error);
+      const code = this.#link.apiCode(error);
       if (code === apiCodes.noMessage || code === apiCodes.noSequence) return undefined;
       throw error;
     }
   }
 
-  #apiCode(error: unknown): number | undefined {
-    return error instanceof this.#nats.JetStreamApiError ? error.code : undefined;
-  }
-
   async #watchConnection(): Promise<void> {
-    for await (const { type } of this.#connection.status()) if (type === "reconnect") this.#onGap();
+    for await (const { type } of this.#link.connection.status()) if (type === "reconnect") this.#onGap();
   }
 }
 
@@ -309,15 +287,11 @@ function boxSubject(name: string, owner: PeerId): string {
 }
 
 /** @returns How many partitions there are. */
-async function openStreams(
-  manager: JetStreamManager,
-  jetstream: JetStreamClient,
-  { nats, name, replicas, partitions, limits }: NatsLogOptions,
-): Promise<number> {
-  const { DiscardPolicy, JetStreamApiError } = nats;
-  const common = { storage: nats.StorageType.File, discard: DiscardPolicy.New, num_replicas: replicas };
+async function openStreams({ link, name, replicas, partitions, limits }: NatsLogOptions): Promise<number> {
+  const { DiscardPolicy, StorageType } = link.nats;
+  const common = { storage: StorageType.File, discard: DiscardPolicy.New, num_replicas: replicas };
   const deployment = `${name}.deployment`;
-  await openStream(manager, JetStreamApiError, {
+  await link.openStream({
     ...common,
     name: boxStream(name),
     subjects: [`${name}.box.*`, deployment],
@@ -325,10 +299,10 @@ async function openStreams(
     // One more for what the deployment is.
     max_msgs: limits.maxMailboxes + 1,
   });
-  const agreed = await agree(manager, jetstream, JetStreamApiError, boxStream(name), deployment, partitions);
+  const agreed = await link.patiently(() => agree(link, boxStream(name), deployment, partitions));
   const maxAge = limits.ttlMs + graceMs;
   const openMails = (partition: number): Promise<void> =>
-    openStream(manager, JetStreamApiError, {
+    link.openStream({
       ...common,
       name: mailStream(name, partition),
       subjects: [`${name}.mail.${partition}.*`],
@@ -342,49 +316,16 @@ async function openStreams(
   return agreed;
 }
 
-/** Makes a stream, or gives the one that is there these bounds. */
-async function openStream(
-  manager: JetStreamManager,
-  ApiError: Nats["JetStreamApiError"],
-  config: Partial<StreamConfig> & { readonly name: string },
-): Promise<void> {
-  for (;;) {
-    try {
-      const { config: present } = await manager.streams.info(config.name);
-      const isSame = Object.entries(config).every(
-        ([key, value]) => JSON.stringify(present[key as keyof StreamConfig]) === JSON.stringify(value),
-      );
-      if (!isSame) await manager.streams.update(config.name, config);
-      return;
-    } catch (error) {
-      if (!(error instanceof ApiError && error.code === apiCodes.noStream)) throw error;
-    }
-    try {
-      await manager.streams.add(config);
-      return;
-    } catch (error) {
-      // Another relay made it in the meantime.
-      if (!(error instanceof ApiError && error.code === apiCodes.nameInUse)) throw error;
-    }
-  }
-}
-
 /** The first relay of a deployment says into how many partitions its mail goes: it can never be changed. */
-async function agree(
-  manager: JetStreamManager,
-  jetstream: JetStreamClient,
-  ApiError: Nats["JetStreamApiError"],
-  stream: string,
-  subject: string,
-  partitions: number,
-): Promise<number> {
+async function agree(link: NatsLink, stream: string, subject: string, partitions: number): Promise<number> {
   try {
-    await jetstream.publish(subject, String(partitions), { expect: { streamName: stream, lastSubjectSequence: 0 } });
+    const expect = { streamName: stream, lastSubjectSequence: 0 };
+    await link.jetstream.publish(subject, String(partitions), { expect });
     return partitions;
   } catch (error) {
-    if (!(error instanceof ApiError && error.code === apiCodes.wrongLastSequence)) throw error;
+    if (link.apiCode(error) !== apiCodes.wrongLastSequence) throw error;
   }
-  const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
+  const found = await link.manager.streams.getMessage(stream, { last_by_subj: subject });
   return Number(found!.string());
 }
 

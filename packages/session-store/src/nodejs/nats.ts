@@ -4,7 +4,7 @@
  * The packages of NATS are loaded when a store is opened, and are installed by whoever has one.
  */
 import { readFile } from "node:fs/promises";
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { StoreError } from "../errors.ts";
 
@@ -51,6 +51,10 @@ const minRetryMs = 50;
 /** up to this. */
 const maxRetryMs = 1_000;
 const defaultGiveUpMs = 9_000;
+
+/** Codes of JetStream's answers. */
+const noStream = 10_059;
+const nameInUse = 10_058;
 
 /** @throws {@link StoreError} `EGTP_STORE_MISSING_PART`. */
 async function loadNats(): Promise<Nats> {
@@ -142,6 +146,35 @@ export class NatsLink {
         await pause(waitMs, signal);
       }
     }
+  }
+
+  /** Makes a stream, or gives the one that is there these bounds: asked patiently, and whoever else may do the same. */
+  async openStream(config: Partial<StreamConfig> & { readonly name: string }): Promise<void> {
+    const { streams } = this.manager;
+    const asked = async (): Promise<void> => {
+      const present = await streams.info(config.name).then(
+        (found) => found.config,
+        (error: unknown) => {
+          if (this.apiCode(error) === noStream) return undefined;
+          throw error;
+        },
+      );
+      if (present === undefined) {
+        await streams.add(config);
+        return;
+      }
+      const isSame = Object.entries(config).every(
+        ([key, value]) => JSON.stringify(present[key as keyof StreamConfig]) === JSON.stringify(value),
+      );
+      if (!isSame) await streams.update(config.name, config);
+    };
+    await this.patiently(() =>
+      asked().catch((error: unknown) => {
+        // Made by somebody else in the meantime, perhaps with other bounds.
+        if (this.apiCode(error) === nameInUse) return asked();
+        throw error;
+      }),
+    );
   }
 
   async close(): Promise<void> {
