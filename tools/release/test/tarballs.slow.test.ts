@@ -18,8 +18,8 @@ import { NpmProject } from "./npm-project.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const packages = publishedPackages(root);
-/** Needs the types of Node.js, or of an optional part; everything else compiles without them. Both are for siblings. */
-const needsOtherTypes = ["@egtp/metatracker/command", "@egtp/session-store/nats"];
+/** Needs the types of Node.js, or of an optional part; everything else compiles without them. */
+const needsOtherTypes = ["@egtp/metatracker/command", "@egtp/metatracker/nats", "@egtp/session-store/nats"];
 
 const place = mkdtempSync(join(tmpdir(), "egtp-tarballs-"));
 const tarballs: Tarball[] = [];
@@ -185,6 +185,7 @@ describe("each package alone, without its optional parts", () => {
       ws,
     ],
     "@egtp/metatracker/lmdb": ['part.LmdbDirectoryStore.open("./store")', lmdb],
+    "@egtp/metatracker/nats": ['part.NatsDirectoryStore.open({ servers: ["nats://127.0.0.1:1"] })', nats],
     "@egtp/relay/lmdb": ['part.LmdbMailboxStore.open("./store")', lmdb],
   };
 

@@ -2,23 +2,15 @@
  * A directory in an LMDB file, in a folder of its own: `@egtp/metatracker/lmdb`. All of it is in memory, too, so nothing is
  * read from the file but at start.
  *
- *     r:<peer>   version 1, seq u64, valid until u64, keep until u64, services, the record
+ *     r:<peer>   what is kept of it, as kept-record.ts writes it
  *
  * What is kept survives the end of the process by any means. When the machine itself goes down, the file counts as lost and
  * peers publish again. A record that was damaged is left out, and its peer publishes it again.
  */
 import { type OpenReport, RecordFile, type SetAside, type StoreEntry } from "@egtp/session-store/record-file";
-import {
-  ByteReader,
-  ByteWriter,
-  decodeUtf8,
-  encodeUtf8,
-  equalBytes,
-  type Millis,
-  type PeerId,
-  WireError,
-} from "@egtp/wire";
+import { equalBytes, type Millis, type PeerId } from "@egtp/wire";
 import type { DirectorySize, DirectoryStore, KeptRecord } from "../directory-store.ts";
+import { decodeKeptRecord, encodeKeptRecord } from "../kept-record.ts";
 import { checkedLimits, type DirectoryLimits, defaultDirectoryLimits } from "../limits.ts";
 import { type RandomBelow, RecordTable, randomBelow } from "../record-table.ts";
 
@@ -35,7 +27,6 @@ export interface LmdbDirectoryOptions {
 const keyPrefix = "r:";
 /** The first key behind all of ours. */
 const keysEnd = "r;";
-const recordVersion = 1;
 
 export class LmdbDirectoryStore implements DirectoryStore {
   readonly kind = "lmdb";
@@ -70,7 +61,8 @@ export class LmdbDirectoryStore implements DirectoryStore {
           leaving = new Set();
         },
         record: (key, value) => {
-          const record = decode(key, value);
+          // Trusted, as its checksum is right: to check that it is a key takes long for a hundred thousand of them.
+          const record = decodeKeptRecord(key.slice(keyPrefix.length) as PeerId, value);
           if (record === undefined) leaving.add(key);
           else records.push(record);
         },
@@ -109,7 +101,7 @@ export class LmdbDirectoryStore implements DirectoryStore {
     for (const other of displaced) this.#leave(other);
     if (isNew) this.#unwritten.add(peer);
     if (this.#unwritten.has(peer)) {
-      this.#write([[keyPrefix + peer, encode(kept)]]);
+      this.#write([[keyPrefix + peer, encodeKeptRecord(kept)]]);
       this.#unwritten.delete(peer);
     }
     return equalBytes(kept.bytes, record.bytes) ? undefined : kept;
@@ -142,31 +134,5 @@ export class LmdbDirectoryStore implements DirectoryStore {
     // Synchronous, as the file does not wait for the disk.
     void this.#file.write([...removals, ...batch]);
     this.#leaving.clear();
-  }
-}
-
-function encode({ seq, bytes, services, validUntil, keepUntil }: KeptRecord): Uint8Array {
-  const writer = new ByteWriter(64 + bytes.length).u8(recordVersion).u64(seq).u64(validUntil).u64(keepUntil);
-  writer.varint(services.length);
-  for (const service of services) {
-    const name = encodeUtf8(service);
-    writer.varint(name.length).put(name);
-  }
-  return writer.put(bytes).bytes();
-}
-
-/** @returns `undefined` for what is none of this version. */
-function decode(key: string, value: Uint8Array): KeptRecord | undefined {
-  // Trusted, as its checksum is right: to check that it is a key takes long for a hundred thousand of them.
-  const peer = key.slice(keyPrefix.length) as PeerId;
-  try {
-    const reader = new ByteReader(value);
-    if (reader.u8() !== recordVersion) return undefined;
-    const [seq, validUntil, keepUntil] = [reader.u64(), reader.u64(), reader.u64()];
-    const services = Array.from({ length: reader.varint() }, () => decodeUtf8(reader.take(reader.varint())) ?? "");
-    return { peer, seq, bytes: reader.take(reader.remaining), services, validUntil, keepUntil };
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
   }
 }

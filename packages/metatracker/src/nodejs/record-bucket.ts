@@ -1,0 +1,188 @@
+/**
+ * The records of a directory in a bucket of NATS JetStream KV, which any tool of NATS can read:
+ *
+ *     KV_egtp-directory              the stream; it begins with the name of the deployment, here `egtp`
+ *     $KV.egtp-directory.<peer>      a record, as kept-record.ts writes it; its sequence is its revision
+ *
+ * A record that goes leaves no marker: it is deleted by its revision, so what took its place stays.
+ */
+import type { NatsLink } from "@egtp/session-store/nats";
+import { type Millis, maxContactRecordTtlMs, type PeerId } from "@egtp/wire";
+import type { Consumer, StreamConfig } from "@nats-io/jetstream";
+import type { KeptRecord } from "../directory-store.ts";
+import { decodeKeptRecord, encodeKeptRecord } from "../kept-record.ts";
+
+/** What stands under a peer's name. */
+export interface BucketEntry {
+  readonly revision: number;
+  /** `undefined` for what is none of this version. */
+  readonly record: KeptRecord | undefined;
+}
+
+export interface RecordBucketOptions {
+  readonly link: NatsLink;
+  readonly name: string;
+  readonly replicas: number;
+}
+
+/** A record is kept until its time is over, which may begin a day from now; the engine sees to what nobody deletes. */
+const maxAgeMs: Millis = maxContactRecordTtlMs + 2 * 24 * 60 * 60_000;
+/** A contact record of 1 KiB, the names of its services a second time, and numbers. */
+const maxValueBytes = 4_096;
+/** A consumer that says nothing for two of these is made anew, on another server if need be. */
+const heartbeatMs: Millis = 1_000;
+/** Records that the server may send ahead. */
+const readAhead = 1_000;
+
+const apiCodes = {
+  wrongLastSequence: 10_071,
+  noMessage: 10_037,
+  noSequence: 10_043,
+  noDeletion: 10_057,
+  noStream: 10_059,
+  nameInUse: 10_058,
+};
+const nanos = (ms: Millis): number => ms * 1_000_000;
+
+export class RecordBucket {
+  readonly #link: NatsLink;
+  readonly #stream: string;
+  readonly #prefix: string;
+
+  /** Makes the bucket if it is not there, and gives one that is the present bounds. */
+  static async open({ link, name, replicas }: RecordBucketOptions): Promise<RecordBucket> {
+    const { DiscardPolicy, StorageType } = link.nats;
+    const bucket = `${name}-directory`;
+    const prefix = `$KV.${bucket}.`;
+    const stream = `KV_${bucket}`;
+    await openStream(link, {
+      name: stream,
+      subjects: [`${prefix}>`],
+      storage: StorageType.File,
+      num_replicas: replicas,
+      max_msgs_per_subject: 1,
+      max_msg_size: maxValueBytes,
+      max_age: nanos(maxAgeMs),
+      discard: DiscardPolicy.New,
+    });
+    return new RecordBucket(link, stream, prefix);
+  }
+
+  private constructor(link: NatsLink, stream: string, prefix: string) {
+    this.#link = link;
+    this.#stream = stream;
+    this.#prefix = prefix;
+  }
+
+  /** The newest, as the leader says; `undefined` when there is none. */
+  async read(peer: PeerId): Promise<BucketEntry | undefined> {
+    const query = { last_by_subj: this.#prefix + peer };
+    const found = await this.#unless([apiCodes.noMessage], () =>
+      this.#link.manager.streams.getMessage(this.#stream, query),
+    );
+    if (found === undefined || found === null) return undefined;
+    return { revision: found.seq, record: decodeKeptRecord(peer, found.data) };
+  }
+
+  /**
+   * Keeps a record in place of another.
+   *
+   * @param revision - Of the one in whose place it is put; 0 for none.
+   * @returns Its own, once a quorum has it; `undefined` when something else stands there, which may be it: an acknowledgement
+   *   that got lost is asked for again.
+   */
+  async write(record: KeptRecord, revision: number): Promise<number | undefined> {
+    const expect = { streamName: this.#stream, lastSubjectSequence: revision };
+    const answer = await this.#unless([apiCodes.wrongLastSequence], () =>
+      this.#link.jetstream.publish(this.#prefix + record.peer, encodeKeptRecord(record), { expect }),
+    );
+    return answer?.seq;
+  }
+
+  /** Deletes what was written at a revision, unless it is gone. */
+  async remove(revision: number): Promise<void> {
+    const gone = [apiCodes.noMessage, apiCodes.noSequence, apiCodes.noDeletion];
+    await this.#unless(gone, () => this.#link.manager.streams.deleteMessage(this.#stream, revision, false));
+  }
+
+  /**
+   * Tells all that is there, and from then on what is written by anyone, in order, until the link is closed.
+   *
+   * @returns Once all was told that was there.
+   */
+  async follow(onEntry: (entry: BucketEntry) => void): Promise<void> {
+    const first = await this.#consumerFrom(1);
+    const { num_pending: pending } = await first.info(true);
+    await new Promise<void>((resolve) => {
+      if (pending === 0) resolve();
+      void this.#readOn(first, onEntry, resolve);
+    });
+  }
+
+  /** The consumer heals itself, and follows the stream from server to server; should it give up there is another. */
+  async #readOn(first: Consumer, onEntry: (entry: BucketEntry) => void, onCurrent: () => void): Promise<void> {
+    let consumer: Consumer | undefined = first;
+    let next = 1;
+    while (!this.#link.connection.isClosed()) {
+      try {
+        consumer ??= await this.#consumerFrom(next);
+        const messages = await consumer.consume({ max_messages: readAhead, idle_heartbeat: heartbeatMs });
+        for await (const { seq, subject, data, info } of messages) {
+          next = seq + 1;
+          // Only metatrackers write there: to check that it is a key takes long for a hundred thousand of them.
+          const peer = subject.slice(this.#prefix.length) as PeerId;
+          onEntry({ revision: seq, record: decodeKeptRecord(peer, data) });
+          if (info.pending === 0) onCurrent();
+        }
+      } catch {
+        // It was asked for patiently, or its messages ended: another one reads on.
+      }
+      consumer = undefined;
+    }
+  }
+
+  #consumerFrom(next: number): Promise<Consumer> {
+    const { jetstream, nats } = this.#link;
+    return this.#link.patiently(() =>
+      jetstream.consumers.get(this.#stream, {
+        deliver_policy: nats.DeliverPolicy.StartSequence,
+        opt_start_seq: next,
+      }),
+    );
+  }
+
+  /** Asks patiently. @returns `undefined` when JetStream says no with one of these codes. */
+  #unless<Answer>(codes: readonly number[], ask: () => Promise<Answer>): Promise<Answer | undefined> {
+    return this.#link.patiently(async () => {
+      try {
+        return await ask();
+      } catch (error) {
+        if (codes.includes(this.#link.apiCode(error) ?? 0)) return undefined;
+        throw error;
+      }
+    });
+  }
+}
+
+async function openStream(link: NatsLink, config: Partial<StreamConfig> & { readonly name: string }): Promise<void> {
+  const { streams } = link.manager;
+  const present = await link
+    .patiently(() => streams.info(config.name))
+    .catch((error: unknown) => {
+      if (link.apiCode(error) !== apiCodes.noStream) throw error;
+      return undefined;
+    });
+  if (present === undefined) {
+    await link
+      .patiently(() => streams.add(config))
+      .catch((error: unknown) => {
+        // Another metatracker made it in the meantime.
+        if (link.apiCode(error) !== apiCodes.nameInUse) throw error;
+      });
+    return;
+  }
+  const isSame = Object.entries(config).every(
+    ([key, value]) => JSON.stringify(present.config[key as keyof StreamConfig]) === JSON.stringify(value),
+  );
+  if (!isSame) await link.patiently(() => streams.update(config.name, config));
+}
