@@ -3,6 +3,7 @@
  * `OutboxFullError`, `MessageTooLargeError`, `StoreError`) pass through unchanged.
  */
 import { EgtpError, type Millis, type PeerId } from "@egtp/wire";
+import { nodeHints, rejectHints, routeHints } from "#hints";
 import type { RejectReason, StrategyFailure } from "./delivery/outcome.ts";
 
 /** Nothing could leave this machine for the peer. */
@@ -15,7 +16,7 @@ export class UnreachableError extends EgtpError {
 
   constructor(peer: PeerId, reasons: readonly StrategyFailure[]) {
     super("EGTP_UNREACHABLE", `${peer} cannot be reached: ${reasonsText(reasons)}`, {
-      hint: "Look at the reasons: each says what was tried and what would help. With failFast: false it is tried again until the deadline.",
+      hint: nodeHints.EGTP_UNREACHABLE,
     });
     this.peer = peer;
     this.reasons = reasons;
@@ -34,7 +35,7 @@ export class TimeoutError extends EgtpError {
   constructor(peer: PeerId, typeName: string, timeoutMs: Millis, reasons: readonly StrategyFailure[]) {
     const also = reasons.length === 0 ? "" : `; meanwhile failed: ${reasonsText(reasons)}`;
     super("EGTP_TIMEOUT", `${peer} did not reply to "${typeName}" within ${timeoutMs} ms${also}`, {
-      hint: "Raise timeoutMs, and check that the peer runs and handles this type.",
+      hint: nodeHints.EGTP_TIMEOUT,
     });
     this.peer = peer;
     this.typeName = typeName;
@@ -50,21 +51,10 @@ export class AbortedError extends EgtpError {
   constructor(reason: unknown) {
     super("EGTP_ABORTED", "The caller's signal gave it up", {
       cause: reason,
-      hint: "The caller asked for it. What had left already may still be handled.",
+      hint: nodeHints.EGTP_ABORTED,
     });
   }
 }
-
-const rejectHints: Readonly<Record<RejectReason, string>> = {
-  quota: "The peer keeps no more for this sender now: send more slowly.",
-  "too-large": "Send it in smaller pieces, or raise maxMessageBytes at the peer.",
-  "not-accepted": "The peer's schema refuses the body, or the peer takes this type only under an established session.",
-  "handler-failed": "The peer's handler threw: see the events there.",
-  "not-placed": "The peer cannot tell whether it handled this message before. If it may be done twice, send it anew.",
-  "reply-lost":
-    "The peer handled the request, then restarted before its reply arrived. Ask again if it may be done twice.",
-  unknown: "The peer gave a reason that this version does not know: update the older side.",
-};
 
 /** The peer would not, or could not, handle the message. */
 export class RejectedError extends EgtpError {
@@ -89,10 +79,10 @@ export class NodeStoppedError extends EgtpError {
 
   constructor(state: "new" | "stopped") {
     if (state === "new") {
-      super("EGTP_NODE_NOT_STARTED", "The node was not started", { hint: "Await start() first." });
+      super("EGTP_NODE_NOT_STARTED", "The node was not started", { hint: nodeHints.EGTP_NODE_NOT_STARTED });
     } else {
       super("EGTP_NODE_STOPPED", "The node was stopped", {
-        hint: "Make a new node with the same identity and session store.",
+        hint: nodeHints.EGTP_NODE_STOPPED,
       });
     }
   }
@@ -106,7 +96,7 @@ export class DuplicateHandlerError extends EgtpError {
 
   constructor(typeName: string) {
     super("EGTP_DUPLICATE_HANDLER", `There is a handler for "${typeName}" already`, {
-      hint: "Call what handle() returned to take the first one away, or use another name.",
+      hint: nodeHints.EGTP_DUPLICATE_HANDLER,
     });
     this.typeName = typeName;
   }
@@ -120,45 +110,24 @@ export class BacklogFullError extends EgtpError {
 
   constructor(peer: PeerId, waiting: number) {
     super("EGTP_OUTBOX_FULL", `The outbox for ${peer} is full and ${waiting} messages wait for room in it`, {
-      hint: "Await ready(peer) before each send, or send no faster than the peer handles.",
+      hint: nodeHints.EGTP_OUTBOX_FULL,
     });
     this.peer = peer;
   }
 }
 
 const routeTexts = {
-  EGTP_NO_CONTACT_RECORD: [
-    "No contact record of the peer is known",
-    "Give the node a lookup, hand it a record with learn(), or an address with introduce().",
-  ],
-  EGTP_NO_STRATEGIES: [
-    "The peer's contact record says no way to reach it",
-    "The peer accepts no connections and has no relay: wait until it makes contact, or give it a relay.",
-  ],
-  EGTP_PEER_GONE: ["The peer said goodbye in its newest contact record", "It does not expect to be reached any more."],
-  EGTP_NO_TRANSPORT: ["No transport of this node can dial this", "Add a transport of that kind to the node."],
-  EGTP_LOOKUP_FAILED: ["The lookup of the peer's contact record failed", "See the cause."],
-  EGTP_WRONG_PEER: [
-    "Whoever listens there closed the link without an authentic word, so it is hardly the peer",
-    "The address is out of date, or belongs to someone else: look the peer up again.",
-  ],
-  EGTP_NO_ANSWER: [
-    "The link came about, but nothing authentic came back in time",
-    "The peer may be overloaded, or someone else listens at that address.",
-  ],
-  EGTP_NOT_IN_TIME: [
-    "Its deadline passed before it could leave",
-    "Dials were still under way, or much was waiting before it: raise timeoutMs, or await ready() before each send.",
-  ],
-  EGTP_RECORD_CONTESTED: [
-    "Another program publishes contact records of our identity",
-    "Run one node for each identity.",
-  ],
-  EGTP_SUPERSEDED: [
-    "The peer serves another process with our key, which came to it later",
-    "Run one process for each identity. It is tried again after a minute, in case that one ended.",
-  ],
-  EGTP_NODE_STOPPING: ["The node was stopped before it was tried", "Make a new node with the same identity."],
+  EGTP_NO_CONTACT_RECORD: "No contact record of the peer is known",
+  EGTP_NO_STRATEGIES: "The peer's contact record says no way to reach it",
+  EGTP_PEER_GONE: "The peer said goodbye in its newest contact record",
+  EGTP_NO_TRANSPORT: "No transport of this node can dial this",
+  EGTP_LOOKUP_FAILED: "The lookup of the peer's contact record failed",
+  EGTP_WRONG_PEER: "Whoever listens there closed the link without an authentic word, so it is hardly the peer",
+  EGTP_NO_ANSWER: "The link came about, but nothing authentic came back in time",
+  EGTP_NOT_IN_TIME: "Its deadline passed before it could leave",
+  EGTP_RECORD_CONTESTED: "Another program publishes contact records of our identity",
+  EGTP_SUPERSEDED: "The peer serves another process with our key, which came to it later",
+  EGTP_NODE_STOPPING: "The node was stopped before it was tried",
 } as const;
 
 /** Every code a {@link RouteError} can carry. */
@@ -170,8 +139,7 @@ export class RouteError extends EgtpError {
   declare readonly code: RouteErrorCode;
 
   constructor(code: RouteErrorCode, options: { cause?: unknown } = {}) {
-    const [sentence, hint] = routeTexts[code];
-    super(code, sentence, { cause: options.cause, hint });
+    super(code, routeTexts[code], { cause: options.cause, hint: routeHints[code] });
   }
 }
 

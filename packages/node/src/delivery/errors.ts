@@ -1,5 +1,6 @@
 /** What `Delivery` throws at its caller. What the peer does wrong is a value, see `Received`. */
 import { EgtpError, type PeerId } from "@egtp/wire";
+import { deliveryHints } from "#hints";
 
 /** What is full when a message finds no place. */
 export type OutboxScope =
@@ -22,7 +23,7 @@ export class OutboxFullError extends EgtpError {
       total: "The outboxes for all peers together are full",
       conversations: `There are too many conversations at once to begin one with ${peer}`,
     }[scope];
-    super("EGTP_OUTBOX_FULL", what, { hint: "Wait until there is room, or send less at a time." });
+    super("EGTP_OUTBOX_FULL", what, { hint: deliveryHints.EGTP_OUTBOX_FULL });
     this.peer = peer;
     this.scope = scope;
   }
@@ -36,7 +37,7 @@ export class MessageTooLargeError extends EgtpError {
 
   constructor(bytes: number, maxBytes: number) {
     super("EGTP_MESSAGE_TOO_LARGE", `A body of ${bytes} bytes, at most ${maxBytes}`, {
-      hint: "Send it as several messages, or raise maxMessageBytes on both sides.",
+      hint: deliveryHints.EGTP_MESSAGE_TOO_LARGE,
     });
     this.bytes = bytes;
     this.maxBytes = maxBytes;
@@ -48,6 +49,8 @@ export class DeliveryClosedError extends EgtpError {
   override readonly name: string = "DeliveryClosedError";
 
   constructor() {
-    super("EGTP_DELIVERY_CLOSED", "Nothing can be sent: delivery was closed", { hint: "Start the node anew." });
+    super("EGTP_DELIVERY_CLOSED", "Nothing can be sent: delivery was closed", {
+      hint: deliveryHints.EGTP_DELIVERY_CLOSED,
+    });
   }
 }

@@ -1,0 +1,5 @@
+/** In place of `hints.ts` in what is built for the users of a page: they are 3 KB that nobody there would read. */
+import type * as given from "./hints.ts";
+
+export const relayHints = {} as typeof given.relayHints;
+export const refusalHints = {} as typeof given.refusalHints;
