@@ -36,9 +36,9 @@ export class Registry implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
   }
 
-  /** Settings of npm with which it may publish here. */
+  /** Settings of npm with which ours are published here; all others are where they always are. */
   get npmrc(): string {
-    return `registry=${this.url}\n${this.url.replace("http:", "")}:_authToken=test\n`;
+    return `@egtp:registry=${this.url}\n${this.url.replace("http:", "")}:_authToken=test\n`;
   }
 
   /** Published before. */

@@ -1,6 +1,6 @@
 /** `pnpm release` in a clone of this repository, with a registry on loopback. What is not committed takes no part. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -37,7 +37,9 @@ describe("pnpm release", () => {
     writeFileSync(join(clone, ".changeset/something.md"), `---\n${bumps}---\n\nSomething changed.\n`);
     await git("add", "--all");
     await git("commit", "--quiet", "--message", "Change something");
-    writeFileSync(join(place, ".npmrc"), registry.npmrc);
+    const own = process.env.NPM_CONFIG_USERCONFIG ?? join(homedir(), ".npmrc");
+    const settings = existsSync(own) ? readFileSync(own, "utf8") : "";
+    writeFileSync(join(place, ".npmrc"), `${settings}\n${registry.npmrc}`);
   });
   afterAll(async () => {
     await registry?.[Symbol.asyncDispose]();
@@ -48,9 +50,8 @@ describe("pnpm release", () => {
     const script = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).scripts.release as string;
     const [program, ...words] = script.split(" ");
     const env: NodeJS.ProcessEnv = { ...process.env, NPM_CONFIG_USERCONFIG: join(place, ".npmrc") };
-    // Of the run that this test is part of: its registry, and its proof of provenance.
-    for (const name of Object.keys(env))
-      if (/^(?:npm_config_registry|ACTIONS_.*|SIGSTORE_.*)$/i.test(name)) delete env[name];
+    // Where this test is part of a CI that could prove provenance.
+    for (const name of Object.keys(env)) if (/^(?:ACTIONS|SIGSTORE)_/.test(name)) delete env[name];
     try {
       const stdout = await run(program!, [...words, "--json", "--no-check", ...args], { cwd: clone, env });
       return { code: 0, result: JSON.parse(stdout) as Release };

@@ -187,6 +187,7 @@ describe("each package alone, without its optional parts", () => {
     "@egtp/metatracker/lmdb": ['part.LmdbDirectoryStore.open("./store")', lmdb],
     "@egtp/metatracker/nats": ['part.NatsDirectoryStore.open({ servers: ["nats://127.0.0.1:1"] })', nats],
     "@egtp/relay/lmdb": ['part.LmdbMailboxStore.open("./store")', lmdb],
+    "@egtp/relay/nats": ['part.NatsMailboxStore.open({ servers: ["nats://127.0.0.1:1"] })', nats],
   };
 
   it.concurrent.for(packages.map(({ manifest }) => manifest.name))("%s", async (name, { expect }) => {
