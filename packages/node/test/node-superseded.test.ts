@@ -2,6 +2,8 @@
 import { createIdentity } from "@egtp/mesgen";
 import { defineMessage } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { createNode } from "../src/index.ts";
+import { MemoryNetwork } from "../src/memory.ts";
 import { World } from "./world.ts";
 
 const note = defineMessage("test/note");
@@ -35,6 +37,16 @@ test("a key that runs twice: the older run is told and loses its link, the newer
   expect(older.node.links()).toEqual([]);
   await world.time.of(newer.node.send(bob.node.peerId, note, Uint8Array.of(3)));
   expect(heard).toEqual([1, 2, 3]);
+});
+
+test("a key that runs twice behind one transport is refused at once, and the first goes on", async () => {
+  const transports = [new MemoryNetwork().transport("here")];
+  const identity = createIdentity();
+  await using first = await createNode({ identity, transports });
+  await first.start();
+  await using second = await createNode({ identity, transports });
+  await expect(second.start()).rejects.toThrow(TypeError);
+  expect(first.contactRecord).toBeDefined();
 });
 
 test("a peer that restarted while its old link still seems open gets the new one at once", async () => {
