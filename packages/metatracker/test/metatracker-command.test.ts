@@ -174,7 +174,12 @@ describe("exit code 2: the command line is wrong", () => {
     ["--loud", "Unknown option '--loud'"],
     ["dance", '"dance" is not expected'],
     ["--port 65536", "--port: must be a whole number from 0 to 65535"],
-    ["--store paper", "--store: must be memory or lmdb"],
+    ["--store paper", "--store: must be memory, lmdb or nats"],
+    ["--store nats", "--store nats needs --nats"],
+    ["--store nats --nats localhost", "--nats: must be nats://HOST:PORT"],
+    ["--store nats --nats nats://me:secret@localhost", "--nats: must be nats://HOST:PORT"],
+    ["--replicas 3", "--replicas needs --store nats"],
+    ["--store nats --nats nats://localhost --replicas 6", "--replicas: must be"],
     ["--public-url https://example.org", "--public-url: must be a URL that begins with wss:// or ws://"],
     ["--public-url wss://example.org", "--public-url needs --ws-port"],
     ["--tls-cert a.pem --ws-port 0", "--tls-cert needs --tls-key"],
@@ -236,6 +241,12 @@ describe("exit code 1: it cannot do its work, and nothing of it is left open", (
     writeFileSync(join(folder, "data", "directory"), "in the way");
     const { code, err } = await run(...place(), "--store", "lmdb");
     expect(err).toContain("cannot be kept in");
+    expect(code).toBe(1);
+  });
+
+  test("no server of the cluster can be reached", async () => {
+    const { code, err } = await run(...place(), "--store", "nats", "--nats", "nats://127.0.0.1:1");
+    expect(err).toContain("No server of the NATS cluster lets us in");
     expect(code).toBe(1);
   });
 

@@ -32,6 +32,17 @@ describeWithNats("the way to a NATS cluster", () => {
     await link.close();
   });
 
+  it("tells whether there is a server, and finds it again", async () => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    expect(link.isConnected).toBe(true);
+    await cluster.kill(0);
+    await expect.poll(() => link.isConnected).toBe(false);
+    await cluster.restart(0);
+    await expect.poll(() => link.isConnected).toBe(true);
+    await link.close();
+    expect(link.isConnected).toBe(false);
+  });
+
   it("gives up in time, at once when told to, and when it is closed", async () => {
     const link = await NatsLink.open({ servers: cluster.urls });
     const fails = async (): Promise<never> => {

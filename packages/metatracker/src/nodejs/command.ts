@@ -21,6 +21,16 @@ export {
 export { DataFolder } from "./data-folder.ts";
 export { errorText, Log, type LogFacts, type LogLevel, type LogOptions } from "./log.ts";
 export { type MonitorOptions, openMonitor } from "./monitor.ts";
+export {
+  checkNatsOptions,
+  type NatsOptions,
+  type NatsPlace,
+  natsPlace,
+  natsShape,
+  natsSpecs,
+  natsUsage,
+  tellDurability,
+} from "./nats-options.ts";
 export { type Command, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
 export { type ServerPlace, type Service, type ServiceLimits, serve } from "./serve.ts";
 export {

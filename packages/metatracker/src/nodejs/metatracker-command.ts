@@ -7,6 +7,16 @@ import { BootRecords } from "./boot-records.ts";
 import { readOptions, readPeerId, someTexts, wholeNumber } from "./command-line.ts";
 import { LmdbDirectoryStore } from "./lmdb.ts";
 import { errorText } from "./log.ts";
+import { NatsDirectoryStore } from "./nats.ts";
+import {
+  checkNatsOptions,
+  type NatsOptions,
+  natsPlace,
+  natsShape,
+  natsSpecs,
+  natsUsage,
+  tellDurability,
+} from "./nats-options.ts";
 import { type ServerPlace, type ServiceLimits, serve } from "./serve.ts";
 import { serverSchemaWith, serverSpecs, serverUsage } from "./server-options.ts";
 
@@ -18,6 +28,9 @@ export const metatrackerUsage = `Usage: egtp-metatracker [options]
 Runs a metatracker: the directory in which peers find each other by ID. Ctrl-C ends it.
 
 ${serverUsage(defaults)}
+  --store nats         a directory in a NATS JetStream cluster, shared by all metatrackers there
+${natsUsage}
+
   --max-records N      records kept; those published longest ago make room; default 100000
   --introduce ID       let this metatracker stand on our boot page once it publishes here. May be repeated
 
@@ -26,11 +39,13 @@ Exit codes: 0 it was stopped, 1 it failed, 2 the command line is wrong.
 
 const specs = {
   ...serverSpecs,
+  ...natsSpecs,
   "max-records": { type: "string" },
   introduce: { type: "string", multiple: true },
 } as const;
 
 const schema = z.extend(serverSchemaWith(defaults), {
+  ...natsShape,
   "max-records": z.optional(wholeNumber(1, 10_000_000)),
   introduce: someTexts,
 });
@@ -50,11 +65,12 @@ const limits: ServiceLimits = {
 
 export async function metatrackerCommand(args: readonly string[]): Promise<number> {
   const { options } = readOptions(args, specs, schema);
+  checkNatsOptions(options);
   const introduced = options.introduce.map((text) => readPeerId(text, "--introduce"));
   const { "max-records": maxRecords } = options;
   return serve(options, async (place) => {
     const bounds = maxRecords === undefined ? {} : { maxRecords, maxBytes: maxRecords * 1_024 };
-    const store = await openStore(options.store, place, bounds);
+    const store = await openStore(options, place, bounds);
     place.closers.add(() => store.close());
     const server = metatrackerServer({ store });
     const records = new BootRecords(server, introduced);
@@ -63,18 +79,26 @@ export async function metatrackerCommand(args: readonly string[]): Promise<numbe
       part: server,
       limits,
       metrics: () => metricsOf(server),
-      problems: () => (server.storeFailure === undefined ? [] : [`The directory: ${errorText(server.storeFailure)}`]),
+      problems: () => [
+        ...(server.storeFailure === undefined ? [] : [`The directory: ${errorText(server.storeFailure)}`]),
+        ...(store instanceof NatsDirectoryStore && !store.isConnected ? ["The NATS cluster is not reached"] : []),
+      ],
       bootRecords: () => records.choose(),
     };
   });
 }
 
 async function openStore(
-  kind: "memory" | "lmdb",
+  options: NatsOptions,
   { data, log }: ServerPlace,
   bounds: { readonly maxRecords?: number; readonly maxBytes?: number },
 ): Promise<DirectoryStore> {
-  if (kind === "memory") return new MemoryDirectoryStore(bounds);
+  if (options.store === "memory") return new MemoryDirectoryStore(bounds);
+  if (options.store === "nats") {
+    const shared = await NatsDirectoryStore.open({ ...natsPlace(options), limits: bounds });
+    await tellDurability(options, shared.serverVersion, log);
+    return shared;
+  }
   const store = await LmdbDirectoryStore.open(data.join("directory"), {
     limits: bounds,
     onDamage: ({ path, reason }) => log.warning("set-aside", `${path} was set aside: ${reason}`),

@@ -85,6 +85,11 @@ export class NatsDirectoryStore implements DirectoryStore {
     return this.#link.serverVersion;
   }
 
+  /** Whether there is a server now: without one nothing new is kept. */
+  get isConnected(): boolean {
+    return this.#link.isConnected;
+  }
+
   get size(): DirectorySize {
     return this.#table.size;
   }

@@ -3,12 +3,13 @@
  *
  *     KV_egtp-directory              the stream; it begins with the name of the deployment, here `egtp`
  *     $KV.egtp-directory.<peer>      a record, as kept-record.ts writes it; its sequence is its revision
+ *     $KV.egtp-directory.mark        nothing; written by each that starts, who has read all there was once it reads that
  *
  * A record that goes leaves no marker: it is deleted by its revision, so what took its place stays.
  */
 import type { NatsLink } from "@egtp/session-store/nats";
 import { type Millis, maxContactRecordTtlMs, type PeerId } from "@egtp/wire";
-import type { Consumer, StreamConfig } from "@nats-io/jetstream";
+import type { Consumer } from "@nats-io/jetstream";
 import type { KeptRecord } from "../directory-store.ts";
 import { decodeKeptRecord, encodeKeptRecord } from "../kept-record.ts";
 
@@ -39,8 +40,6 @@ const apiCodes = {
   noMessage: 10_037,
   noSequence: 10_043,
   noDeletion: 10_057,
-  noStream: 10_059,
-  nameInUse: 10_058,
 };
 const nanos = (ms: Millis): number => ms * 1_000_000;
 
@@ -55,7 +54,7 @@ export class RecordBucket {
     const bucket = `${name}-directory`;
     const prefix = `$KV.${bucket}.`;
     const stream = `KV_${bucket}`;
-    await openStream(link, {
+    await link.openStream({
       name: stream,
       subjects: [`${prefix}>`],
       storage: StorageType.File,
@@ -111,28 +110,31 @@ export class RecordBucket {
    * @returns Once all was told that was there.
    */
   async follow(onEntry: (entry: BucketEntry) => void): Promise<void> {
+    const { jetstream } = this.#link;
+    // What a consumer says of how many are left counts some that were deleted.
+    const { seq: mark } = await this.#link.patiently(() => jetstream.publish(`${this.#prefix}mark`));
     const first = await this.#consumerFrom(1);
-    const { num_pending: pending } = await first.info(true);
     await new Promise<void>((resolve) => {
-      if (pending === 0) resolve();
-      void this.#readOn(first, onEntry, resolve);
+      void this.#readOn(first, (entry) => {
+        onEntry(entry);
+        if (entry.revision >= mark) resolve();
+      });
     });
   }
 
   /** The consumer heals itself, and follows the stream from server to server; should it give up there is another. */
-  async #readOn(first: Consumer, onEntry: (entry: BucketEntry) => void, onCurrent: () => void): Promise<void> {
+  async #readOn(first: Consumer, onEntry: (entry: BucketEntry) => void): Promise<void> {
     let consumer: Consumer | undefined = first;
     let next = 1;
     while (!this.#link.connection.isClosed()) {
       try {
         consumer ??= await this.#consumerFrom(next);
         const messages = await consumer.consume({ max_messages: readAhead, idle_heartbeat: heartbeatMs });
-        for await (const { seq, subject, data, info } of messages) {
+        for await (const { seq, subject, data } of messages) {
           next = seq + 1;
           // Only metatrackers write there: to check that it is a key takes long for a hundred thousand of them.
           const peer = subject.slice(this.#prefix.length) as PeerId;
           onEntry({ revision: seq, record: decodeKeptRecord(peer, data) });
-          if (info.pending === 0) onCurrent();
         }
       } catch {
         // It was asked for patiently, or its messages ended: another one reads on.
@@ -162,27 +164,4 @@ export class RecordBucket {
       }
     });
   }
-}
-
-async function openStream(link: NatsLink, config: Partial<StreamConfig> & { readonly name: string }): Promise<void> {
-  const { streams } = link.manager;
-  const present = await link
-    .patiently(() => streams.info(config.name))
-    .catch((error: unknown) => {
-      if (link.apiCode(error) !== apiCodes.noStream) throw error;
-      return undefined;
-    });
-  if (present === undefined) {
-    await link
-      .patiently(() => streams.add(config))
-      .catch((error: unknown) => {
-        // Another metatracker made it in the meantime.
-        if (link.apiCode(error) !== apiCodes.nameInUse) throw error;
-      });
-    return;
-  }
-  const isSame = Object.entries(config).every(
-    ([key, value]) => JSON.stringify(present.config[key as keyof StreamConfig]) === JSON.stringify(value),
-  );
-  if (!isSame) await link.patiently(() => streams.update(config.name, config));
 }

@@ -96,7 +96,7 @@ async function start(
   const service = await open({ data, identity, log, closers });
   // Given over to the node, which closes it.
   const sessions =
-    options.store === "lmdb"
+    options.store !== "memory"
       ? await LmdbSessionStore.open(data.join("sessions"), {
           onDamage: ({ path, reason }) => log.warning("set-aside", `${path} was set aside: ${reason}`),
         })

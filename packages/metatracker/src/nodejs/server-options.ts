@@ -46,7 +46,10 @@ export const serverSchema = z.object({
   json: flag,
 });
 
-export type ServerOptions = z.infer<typeof serverSchema>;
+export interface ServerOptions extends Omit<z.infer<typeof serverSchema>, "store"> {
+  /** Of `nats` only what several servers share is kept there: identity and sessions are each one's own. */
+  readonly store: "memory" | "lmdb" | "nats";
+}
 
 /** The schema with the defaults of one command. */
 export function serverSchemaWith(defaults: { readonly data: string; readonly port: number }) {

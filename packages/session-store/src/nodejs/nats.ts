@@ -44,6 +44,8 @@ export interface Patience {
 
 /** How soon a server is tried again that was lost. */
 const reconnectMs = 100;
+/** How often a server is asked whether it is there. One that misses two of these counts as lost. */
+const pingMs = 2_000;
 /** How long one question may take before it is asked again: a server that was frozen or cut off says nothing. */
 const askMs = 2_000;
 /** A question that failed is asked again after this, doubling, with half of it at random, */
@@ -75,6 +77,7 @@ export class NatsLink {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
+  #isConnected = true;
 
   /**
    * Connects to the first server that answers.
@@ -94,6 +97,8 @@ export class NatsLink {
         servers: [...servers],
         maxReconnectAttempts: -1,
         reconnectTimeWait: reconnectMs,
+        pingInterval: pingMs,
+        maxPingOut: 2,
         ...(credentials !== undefined && { authenticator: nats.credsAuthenticator(credentials) }),
       });
       return new NatsLink(
@@ -111,6 +116,12 @@ export class NatsLink {
     this.connection = connection;
     this.jetstream = nats.jetstream(connection, { timeout: askMs });
     this.manager = manager;
+    void this.#watchConnection();
+  }
+
+  /** Whether there is a server now. */
+  get isConnected(): boolean {
+    return this.#isConnected && !this.connection.isClosed();
   }
 
   /** Of the server to which it is connected now, such as `2.10.4`. */
@@ -179,6 +190,13 @@ export class NatsLink {
 
   async close(): Promise<void> {
     if (!this.connection.isClosed()) await this.connection.close();
+  }
+
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.connection.status()) {
+      if (type === "disconnect") this.#isConnected = false;
+      else if (type === "reconnect") this.#isConnected = true;
+    }
   }
 
   #mayPass(error: unknown): boolean {
