@@ -31,11 +31,16 @@ export interface IntakeOptions {
   readonly now: () => Millis;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
   readonly takeMail: (envelope: Uint8Array) => Promise<boolean>;
+  /** What of the mailbox with this tag is with the node, whichever relay handed it over. */
+  readonly inHandOf: (tag: Uint8Array) => InHand;
   /** Asks the relay for mail with numbers above `after`. Rejects when it does not answer. */
   readonly collect: (after: number, maxBytes: number) => Promise<Uint8Array>;
   /** Tells the relay what it may forget. Resolves whether it has heard that. */
   readonly acknowledge: (body: Uint8Array) => Promise<boolean>;
 }
+
+/** By number, whether the node took it in. Bounded by what the intakes of the mailbox hand over. */
+export type InHand = Map<number, Promise<boolean>>;
 
 const noTag = new Uint8Array(0);
 
@@ -47,8 +52,11 @@ export class Intake {
   #life = 0;
   /** One above the highest number that was handed over; 0 before the first, which may be any. */
   #next = 0;
+  /** The numbers have gaps: none is waited for. */
+  #hasGaps = false;
   /** Being taken in by the node. */
   readonly #open = new Set<number>();
+  #inHand: InHand = new Map();
   /** Kept back. */
   readonly #early = new Map<number, Uint8Array>();
   #cancelGap: (() => void) | undefined;
@@ -78,8 +86,9 @@ export class Intake {
   }
 
   /** The relay says what waits in the mailbox. It begins to push, with the oldest. */
-  expect(tag: Uint8Array, waiting: number): void {
+  expect(tag: Uint8Array, waiting: number, hasGaps: boolean): void {
     this.#know(tag);
+    this.#hasGaps = hasGaps;
     this.#expected = waiting - this.#open.size - this.#early.size;
     this.#collectLater();
   }
@@ -117,6 +126,8 @@ export class Intake {
   #know(tag: Uint8Array): void {
     if (equalBytes(tag, this.#tag)) return;
     this.#tag = tag.slice();
+    this.#inHand = this.#options.inHandOf(tag);
+    this.#hasGaps = false;
     this.#life += 1;
     this.#next = 0;
     this.#open.clear();
@@ -137,7 +148,7 @@ export class Intake {
     } else if (this.#open.has(number) || this.#early.has(number)) this.#options.counts.repeated += 1;
     else if (this.#open.size + this.#early.size >= this.#options.limits.maxMails) {
       this.#miss(number);
-    } else if (this.#next > 0 && number > this.#next) {
+    } else if (this.#next > 0 && number > this.#next && !this.#hasGaps) {
       this.#early.set(number, envelope);
       this.#cancelGap ??= this.#options.setTimer(() => this.#passGap(), this.#options.limits.gapMs);
     } else {
@@ -171,7 +182,7 @@ export class Intake {
     this.#open.add(number);
     // A relay may wait for an acknowledgement of this with the rest of what makes it of use.
     this.#collectLater();
-    void this.#options.takeMail(envelope).then((isTaken) => {
+    void this.#takeOnce(number, envelope).then((isTaken) => {
       if (life !== this.#life) return;
       this.#open.delete(number);
       if (isTaken) this.#finish(number);
@@ -180,6 +191,21 @@ export class Intake {
         this.#miss(number);
       }
     });
+  }
+
+  /**
+   * Another relay may have handed over the same mail a moment ago: then the node would say that this one is of no more use,
+   * while the first may still fail.
+   */
+  #takeOnce(number: number, envelope: Uint8Array): Promise<boolean> {
+    const inHand = this.#inHand;
+    let taking = inHand.get(number);
+    if (taking === undefined) {
+      taking = this.#options.takeMail(envelope);
+      inHand.set(number, taking);
+      void taking.then(() => inHand.delete(number));
+    } else this.#options.counts.repeated += 1;
+    return taking;
   }
 
   #finish(number: number): void {

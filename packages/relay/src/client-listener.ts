@@ -12,7 +12,7 @@
  */
 import { EgtpError, type EgtpNode, type NodeEvent, type TakeMail } from "@egtp/node";
 import { type Millis, type PeerId, type Strategy, type VerifySignature, verifyContactRecord } from "@egtp/wire";
-import type { MailCounts } from "./client-intake.ts";
+import type { InHand, MailCounts } from "./client-intake.ts";
 import type { RelayClientLimits } from "./client-limits.ts";
 import { Registration, type RegistrationChange } from "./client-registration.ts";
 import { type LinkNews, watchLinks } from "./client-watch.ts";
@@ -50,6 +50,8 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #run: Uint8Array;
   readonly #registrations = new Map<PeerId, Registration>();
+  /** Mail that is with the node, by mailbox. As many as there were registrations at a time, at least one of which has it. */
+  readonly #inHand = new Map<string, InHand>();
   /** To be tried next, and not registered with. */
   #candidates: PeerId[] = [];
   /** Those that are advertised, or soon will be, best first. */
@@ -182,12 +184,47 @@ export class Listener {
     this.#isTending = true;
     const now = this.#options.now();
     const discoverAt = this.#fill(now);
+    this.#shareMailboxes();
     this.#rank(now);
     this.#advertise();
     this.#leaveSurplus(now);
     this.#isTending = false;
     this.#arm(discoverAt, now);
     if (this.#isSettled) this.#onSettled?.();
+  }
+
+  /** Has one relay of those that share their mailboxes hand our mail over, and another one at once when that is lost. */
+  #shareMailboxes(): void {
+    for (const registration of this.#registrations.values()) {
+      if (registration.state !== "live") continue;
+      const handing = this.#handing(registration.mailbox!);
+      if (registration.isStandby) {
+        if (handing === undefined) registration.standBy(false);
+      } else if (handing !== registration) registration.standBy(true);
+    }
+  }
+
+  /** The relay that hands over the mail of a mailbox: of several the one that does so for the longest time. */
+  #handing(mailbox: string): Registration | undefined {
+    let handing: Registration | undefined;
+    for (const registration of this.#registrations.values()) {
+      if (registration.state !== "live" || registration.isStandby || registration.mailbox !== mailbox) continue;
+      if (handing === undefined || registration.liveSince < handing.liveSince) handing = registration;
+    }
+    return handing;
+  }
+
+  #inHandOf(tag: Uint8Array): InHand {
+    const mailbox = tag.join();
+    let inHand = this.#inHand.get(mailbox);
+    if (inHand === undefined) {
+      for (const [other, { size }] of this.#inHand) {
+        if (this.#inHand.size >= this.#options.limits.maxRegistrations && size === 0) this.#inHand.delete(other);
+      }
+      inHand = new Map();
+      this.#inHand.set(mailbox, inHand);
+    }
+    return inHand;
   }
 
   /** Registers with more relays when too few are live. @returns When to discover some. */
@@ -231,6 +268,8 @@ export class Listener {
       counts: this.counts,
       random: () => this.#random(),
       takeMail: (envelope) => takeMail(envelope, relay),
+      isHandedOver: (mailbox) => this.#handing(mailbox) !== undefined,
+      inHandOf: (tag) => this.#inHandOf(tag),
       onChange: this.#changed,
     });
     this.#registrations.set(relay, registration);

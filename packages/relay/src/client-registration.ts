@@ -41,6 +41,9 @@ export interface RegistrationOptions {
   readonly counts: MailCounts;
   readonly now: () => Millis;
   readonly setTimer: (task: () => void, delayMs: Millis) => () => void;
+  /** Whether another relay hands over the mail of this mailbox. */
+  readonly isHandedOver: (mailbox: string) => boolean;
+  readonly inHandOf: IntakeOptions["inHandOf"];
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly takeMail: IntakeOptions["takeMail"];
@@ -76,12 +79,17 @@ export class Registration {
   roundTripMs: Millis | undefined;
   /** Mails that waited when it was last renewed. */
   waiting = 0;
+  /** The tag of our mailbox there, in hexadecimal, when it was last live: relays that share their mailboxes say the same. */
+  mailbox: string | undefined;
+  /** Since when it is live. */
+  liveSince: Millis = Infinity;
+  /** Another relay hands over the mail of this mailbox. */
+  isStandby = false;
 
   readonly #options: RegistrationOptions;
   /** Lately, older ones counting less. */
   #failures = 0;
   #isFirst = true;
-  #liveSince: Millis = Infinity;
   #isToldLost = false;
   #retryMs: Millis;
   #attempt: AbortController | undefined;
@@ -126,12 +134,20 @@ export class Registration {
     this.#cancelTimer();
     const attempt = new AbortController();
     this.#attempt = attempt;
-    if (this.state !== "live") this.state = "registering";
+    if (this.state !== "live") {
+      this.state = "registering";
+      this.isStandby = this.mailbox !== undefined && this.#options.isHandedOver(this.mailbox);
+    }
     const begun = now();
     let reply: RegisterReply | EgtpError;
     try {
       const options = { timeoutMs: limits.registerMs, signal: attempt.signal };
-      reply = await node.request(relay, registerRequest, { run, first: this.#isFirst }, options);
+      reply = await node.request(
+        relay,
+        registerRequest,
+        { run, first: this.#isFirst, standby: this.isStandby },
+        options,
+      );
     } catch (error) {
       if (!(error instanceof EgtpError)) throw error;
       reply = error;
@@ -150,18 +166,19 @@ export class Registration {
     }
   }
 
-  #activate({ tag, limits: published, waiting, replaced }: Extract<RegisterReply, { state: "active" }>): void {
+  #activate({ tag, limits: published, waiting, replaced, gaps }: Extract<RegisterReply, { state: "active" }>): void {
     const { limits, random, onChange } = this.#options;
     const wasLive = this.state === "live";
     this.state = "live";
     this.wasLive = true;
     this.published = published;
     this.waiting = waiting.messages;
+    this.mailbox = hexOf(tag);
     this.#isFirst = false;
     this.#isToldLost = false;
     if (wasLive) this.#retryMs = limits.minRetryMs;
-    else this.#liveSince = this.#options.now();
-    this.intake.expect(tag, waiting.messages);
+    else this.liveSince = this.#options.now();
+    this.intake.expect(tag, this.isStandby ? 0 : waiting.messages, gaps);
     this.#again(limits.refreshMs * (0.9 + 0.2 * random()));
     onChange(this, wasLive ? { kind: "same" } : { kind: "live", replaced });
   }
@@ -203,7 +220,7 @@ export class Registration {
   /** The link to the relay is gone: it must hear of us over another. At once, unless that was so a moment ago. */
   unlinked(): void {
     if (this.state !== "live" && this.state !== "registering") return;
-    if (this.state === "live" && this.#options.now() - this.#liveSince >= steadyMs) {
+    if (this.state === "live" && this.#options.now() - this.liveSince >= steadyMs) {
       this.#lose("registering");
       void this.register();
       return;
@@ -211,6 +228,12 @@ export class Registration {
     this.#attempt?.abort();
     this.#attempt = undefined;
     this.#fail(new RelayError("EGTP_RELAY_LOST", `The link to the relay ${this.relay} broke`));
+  }
+
+  /** Says whether another relay hands over the mail of this mailbox. */
+  standBy(isStandby: boolean): void {
+    this.isStandby = isStandby;
+    void this.register();
   }
 
   /** There is a link to the relay again. */
@@ -222,6 +245,7 @@ export class Registration {
     if (this.state === "live") this.lostAt = this.#options.now();
     this.state = state;
     this.published = undefined;
+    this.isStandby = false;
     this.intake.rest();
   }
 
@@ -261,4 +285,8 @@ export class Registration {
     this.#cancelTimer();
     return this.intake.stop();
   }
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

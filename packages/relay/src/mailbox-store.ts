@@ -114,6 +114,8 @@ export interface MailboxCounts {
 export interface MailboxStore {
   /** Its bounds, which the relay publishes. */
   readonly limits: MailboxLimits;
+  /** The numbers of one mailbox have gaps, as those of a store that counts over all mailboxes. Without it they have none. */
+  readonly hasGaps?: boolean;
 
   /** Makes or opens a mailbox, or notes that its owner is there. It survives whatever the store survives. */
   register(owner: PeerId, run: OwnerRun, now: Millis): MaybePromise<Registering>;

@@ -75,6 +75,8 @@ export class OwnerPush {
   #isPumping = false;
   /** Nothing is handed over before the owner registers again, or the next try. */
   #isAway = true;
+  /** Another relay hands it over. */
+  #isStandby = false;
   /** Until the next try after a failure; each waits twice as long as the one before. */
   #retryMs: Millis;
   #cancelRetry: (() => void) | undefined;
@@ -120,9 +122,19 @@ export class OwnerPush {
       for (const [number, { isSending }] of this.#out ?? []) if (!isSending) this.#out!.delete(number);
       this.#run = run;
     }
+    this.#isStandby = false;
     this.#endRetry();
     this.#retryMs = this.#host.limits.minPushRetryMs;
     this.#fromTheOldest();
+  }
+
+  /** Another relay hands the mail of the same mailbox over, until the owner registers otherwise. */
+  standBy(): void {
+    this.#isStandby = true;
+    this.#isAway = true;
+    this.#endRetry();
+    // What is out is that relay's now: it comes again when this one begins.
+    this.#run = "";
   }
 
   /** Hands nothing over ever again. */
@@ -233,7 +245,8 @@ export class OwnerPush {
   #rest(): void {
     this.#isAway = true;
     const { limits, setTimer } = this.#host;
-    if (this.#isOver || this.#cancelRetry !== undefined || this.#retryMs > limits.maxPushRetryMs) return;
+    if (this.#isOver || this.#isStandby || this.#cancelRetry !== undefined || this.#retryMs > limits.maxPushRetryMs)
+      return;
     this.#cancelRetry = setTimer(() => {
       this.#cancelRetry = undefined;
       this.#fromTheOldest();

@@ -56,6 +56,8 @@ const registration = z.discriminatedUnion("state", [
     waiting: z.object({ messages: count, bytes: count }),
     /** Another run with the same key was active until now. */
     replaced: z.boolean(),
+    /** The numbers of its mail have gaps that mean nothing: nothing is missing between two that come after each other. */
+    gaps: z.boolean(),
   }),
   /** A newer run with the same key is active. */
   z.object({ state: z.literal("superseded") }),
@@ -70,9 +72,12 @@ const nothing = z.object({});
 /** Asks for the {@link PublishedLimits}. The body is empty. */
 export const limitsRequest = defineMessage("relay/limits", { reply: publishedLimits });
 
-/** Asks the relay to keep mail for us, or to go on doing so. `first`: said once by each run. */
+/**
+ * Asks the relay to keep mail for us, or to go on doing so. `first`: said once by each run. `standby`: nothing is to be handed
+ * over, as another relay does that with the same mailbox.
+ */
 export const registerRequest = defineMessage("relay/register", {
-  body: z.object({ run: bytesOf(clientRunBytes), first: z.boolean() }),
+  body: z.object({ run: bytesOf(clientRunBytes), first: z.boolean(), standby: z.boolean() }),
   reply: registration,
 });
 

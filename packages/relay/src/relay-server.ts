@@ -226,7 +226,10 @@ export class RelayServer implements NodePart {
 
   // ---- Owners
 
-  async #register(peer: PeerId, { run, first }: { run: Uint8Array; first: boolean }): Promise<Registration> {
+  async #register(
+    peer: PeerId,
+    { run, first, standby }: { run: Uint8Array; first: boolean; standby: boolean },
+  ): Promise<Registration> {
     const { registrations } = this.#counts;
     if (this.#allowed?.has(peer) === false) {
       registrations["not-allowed"] += 1;
@@ -255,9 +258,12 @@ export class RelayServer implements NodePart {
     const waiting = { messages, bytes };
     // The answer leaves first, so that its owner knows the mailbox before there is mail from it.
     this.#schedule.defer(() => {
-      if (this.#owners.get(peer) === owner) owner.begin(id);
+      if (this.#owners.get(peer) !== owner) return;
+      if (standby) owner.standBy();
+      else owner.begin(id);
     });
-    return { state: "active", tag: tag.slice(), limits: this.publishedLimits, waiting, replaced };
+    const gaps = this.#store.hasGaps === true;
+    return { state: "active", tag: tag.slice(), limits: this.publishedLimits, waiting, replaced, gaps };
   }
 
   async #unregister(peer: PeerId): Promise<Record<string, never>> {

@@ -47,14 +47,17 @@ export class SharedMailbox {
 
   readonly #counts: SharedCounts;
   readonly #mails = new Map<number, ListedMail>();
-  /** Being taken out of the engine: they are gone, though it may still show them. */
-  readonly #leaving = new Set<number>();
+  /** Gone, though the engine still has them: to be taken out of it, and those of which it is asked that. */
+  #leaving: number[] = [];
+  readonly #left = new Set<number>();
   /** By sender, strangers apart. */
   readonly #shares = new Map<string, Share>();
   readonly #strangers: Share = { messages: 0, bytes: 0 };
   /** What left while mails were being added: one of them may have, before the engine answered for it. */
   readonly #gone = new Set<number>();
   #highest = 0;
+  /** Of those that wait; 0 when there are none. */
+  #newest = 0;
   #lastUntil: Millis = 0;
   /** No mail is over before. */
   #soonestUntil: Millis = Infinity;
@@ -173,7 +176,7 @@ export class SharedMailbox {
     const { number, until } = mail;
     this.#highest = Math.max(this.#highest, number);
     this.#lastUntil = Math.max(this.#lastUntil, until);
-    if (this.#leaving.has(number)) return false;
+    if (this.#left.has(number)) return false;
     if (!this.#mails.has(number)) {
       this.#place(mail);
       this.#counts.found += 1;
@@ -184,30 +187,47 @@ export class SharedMailbox {
   #place({ number, sender, isStranger, bytes, until }: ListedMail): void {
     const mail = { number, sender, isStranger, bytes, until };
     this.#mails.set(number, mail);
+    this.#newest = Math.max(this.#newest, number);
     this.#soonestUntil = Math.min(this.#soonestUntil, until);
     this.#occupy(mail, 1);
     this.#counts.waiting += 1;
   }
 
-  /** @returns Whether it was known. */
+  /**
+   * It is to be taken out of the engine, unless others saw to that.
+   *
+   * @returns Whether it was known.
+   */
   drop(number: number, why: Leaving): boolean {
     const mail = this.#mails.get(number);
     if (mail === undefined) return false;
     this.#mails.delete(number);
+    if (number === this.#newest) this.#newest = this.from(0).reduce((newest, each) => Math.max(newest, each), 0);
     if (this.adding > 0) this.#gone.add(number);
     this.#occupy(mail, -1);
     this.#counts.waiting -= 1;
     this.#counts[why] += 1;
+    if (why !== "elsewhere") {
+      this.#leaving.push(number);
+      this.#left.add(number);
+    }
     return true;
   }
 
-  /** The engine is about to be asked to take it away. */
-  leave(number: number): void {
-    this.#leaving.add(number);
+  /**
+   * What the engine is to be asked to take out now, in this order. What is newer than all that waits stays there until that is gone or
+   * newer mail comes: nats-server 2.9 loses sight of the mails of a subject when the newest is taken out before the others.
+   */
+  takeLeaving(): readonly number[] {
+    const newest = this.#mails.size === 0 ? Infinity : this.#newest;
+    const now = this.#leaving.filter((number) => number < newest);
+    this.#leaving = this.#leaving.filter((number) => number > newest);
+    return now.sort((a, b) => a - b);
   }
 
+  /** The engine has taken it out, or could not: then it shows it again. */
   left(number: number): void {
-    this.#leaving.delete(number);
+    this.#left.delete(number);
   }
 
   #occupy({ sender, isStranger, bytes }: MailFacts, sign: 1 | -1): void {

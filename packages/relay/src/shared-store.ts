@@ -67,6 +67,7 @@ const systemSeams: SharedStoreSeams = {
 
 export class SharedMailboxStore implements MailboxStore {
   readonly limits: MailboxLimits;
+  readonly hasGaps = true;
   readonly #log: MailLog;
   readonly #shared: SharedStoreLimits;
   readonly #seams: SharedStoreSeams;
@@ -293,17 +294,20 @@ export class SharedMailboxStore implements MailboxStore {
       for (const number of numbersIn(box, first, end)) {
         if (!box.drop(number, "delivered")) continue;
         acknowledged += 1;
-        this.#remove(box, number);
       }
     }
+    this.#removeGone(box);
     if (isOurs && !box.isOpen && box.messages === 0) await this.#inTurn(owner, () => this.#forgetClosed(box));
     while (this.#removing.size > this.#shared.maxRemoving) await Promise.race(this.#removing);
     return { acknowledged, unknown };
   }
 
-  /** Lets the engine take a mail away. Nobody waits for it: what was acknowledged may come again. */
+  /** Lets the engine take mails away. Nobody waits for it: what was acknowledged may come again. */
+  #removeGone(box: SharedMailbox): void {
+    for (const number of box.takeLeaving()) this.#remove(box, number);
+  }
+
   #remove(box: SharedMailbox, number: number): void {
-    box.leave(number);
     const removing = this.#asked(() => this.#log.remove(box.owner, number))
       .then(
         () => {
@@ -334,10 +338,10 @@ export class SharedMailboxStore implements MailboxStore {
   }
 
   #expireMails(box: SharedMailbox, now: Millis): void {
-    for (const number of box.over(now)) {
-      box.drop(number, "expired");
-      this.#remove(box, number);
-    }
+    const over = box.over(now);
+    if (over.length === 0) return;
+    for (const number of over) box.drop(number, "expired");
+    this.#removeGone(box);
   }
 
   /** The owner stayed away, unless another relay has heard of it. */
@@ -346,10 +350,8 @@ export class SharedMailboxStore implements MailboxStore {
       await this.#load(box);
       if (!this.#isGivenUp(box, now)) return;
       await this.#compare(box);
-      for (const number of box.from(0)) {
-        box.drop(number, "expired");
-        this.#remove(box, number);
-      }
+      for (const number of box.from(0)) box.drop(number, "expired");
+      this.#removeGone(box);
       const { tag, contactAt, superseded } = box.record!;
       const saved = await this.#save(box, { run: undefined, superseded, tag, isOpen: false, contactAt });
       if (saved !== "conflict") await this.#forgetClosed(box);

@@ -221,7 +221,8 @@ describe("bounds", () => {
   });
 
   it("a registration states a run of exactly 8 bytes", async () => {
-    const validate = (run: unknown) => registerRequest.body!["~standard"].validate({ run: run as never, first: true });
+    const validate = (run: unknown) =>
+      registerRequest.body!["~standard"].validate({ run: run as never, first: true, standby: false });
     expect((await validate(new Uint8Array(8))).issues).toBeUndefined();
     expect((await validate(new Uint8Array(7))).issues).toBeDefined();
     expect((await validate("12345678")).issues).toBeDefined();
@@ -245,6 +246,7 @@ describe("bounds", () => {
         },
         waiting: { messages: 0, bytes: 0 },
         replaced: false,
+        gaps: false,
       },
     ];
     for (const answer of answers) {

@@ -60,10 +60,11 @@ export class Owner {
     return this.got.map(({ content }) => content);
   }
 
-  async register(first = true): Promise<Registration> {
+  async register(first = true, standby = false): Promise<Registration> {
     const answer = await this.node.request(this.relay, registerRequest, {
       run: new Uint8Array(8).fill(this.run),
       first,
+      standby,
     });
     if (answer.state === "active") this.tag = Uint8Array.from(answer.tag);
     return answer;

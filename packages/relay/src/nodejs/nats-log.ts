@@ -14,12 +14,12 @@
 
 import type { NatsLink } from "@egtp/session-store/nats";
 import { type Millis, type PeerId, peerIdToBytes } from "@egtp/wire";
-import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import type { MsgHdrs } from "@nats-io/transport-node";
 import { type MailboxLimits, mailIdBytes } from "../limits.ts";
 import type { FollowedMail, ListedMail, LoggedMail, LoggedRecord, MailFacts, MailLog, ReadRoom } from "../mail-log.ts";
 
 export interface NatsLogOptions {
+  /** Given over: the log closes it. */
   readonly link: NatsLink;
   /** Begins all names. */
   readonly name: string;
@@ -29,8 +29,8 @@ export interface NatsLogOptions {
   readonly limits: MailboxLimits;
 }
 
-/** How long one question may take before it is asked again. */
-const askMs: Millis = 2_000;
+/** A consumer that says nothing for so long has nothing to say. */
+const silentMs: Millis = 500;
 /** Mails of which the leader is asked one by one before a consumer is made. */
 const fewMails = 4;
 /** A consumer that nobody reads any more goes after this. */
@@ -54,19 +54,17 @@ const nanos = (ms: Millis): number => ms * 1_000_000;
 
 export class NatsMailLog implements MailLog {
   readonly #link: NatsLink;
-  readonly #manager: JetStreamManager;
   readonly #name: string;
   readonly #partitions: number;
   #onGap: () => void = () => {};
 
   /** Makes the streams that are not there, and gives those that are the present bounds. */
   static async open(options: NatsLogOptions): Promise<NatsMailLog> {
-    return new NatsMailLog(options.link, options.name, await openStreams(options));
+    return new NatsMailLog(options, await openStreams(options));
   }
 
-  private constructor(link: NatsLink, name: string, partitions: number) {
+  private constructor({ link, name }: NatsLogOptions, partitions: number) {
     this.#link = link;
-    this.#manager = link.manager;
     this.#name = name;
     this.#partitions = partitions;
     void this.#watchConnection();
@@ -90,21 +88,18 @@ export class NatsMailLog implements MailLog {
 
   async next(owner: PeerId, number: number): Promise<LoggedMail | undefined> {
     const query = { seq: number, next_by_subj: this.#subject("mail", owner) };
-    const found = await this.#orNothing(this.#manager.streams.getMessage(this.#stream(owner), query));
+    const found = await this.#orNothing(this.#link.manager.streams.getMessage(this.#stream(owner), query));
     return found === undefined ? undefined : decodeMail(found.seq, found.header, found.data);
   }
 
   async read(owner: PeerId, number: number, room: ReadRoom): Promise<readonly LoggedMail[]> {
-    const consumer = await this.#consumer(owner, number, false);
-    const pending = Math.min(consumer.num_pending, room.maxMessages);
-    const { maxBytes } = room;
     const mails: LoggedMail[] = [];
     let bytes = 0;
-    for (const { seq, headers, data } of await this.#pull(consumer, pending, maxBytes)) {
+    for (const { seq, headers, data } of await this.#pull(owner, number, room)) {
       const mail = decodeMail(seq, headers, data);
       if (mail === undefined) continue;
       bytes += mail.bytes;
-      if (bytes > maxBytes) break;
+      if (bytes > room.maxBytes) break;
       mails.push(mail);
     }
     return mails;
@@ -119,8 +114,7 @@ export class NatsMailLog implements MailLog {
       mails.push(mail);
       from = mail.number + 1;
     }
-    const consumer = await this.#consumer(owner, from, true);
-    for (const { seq, headers } of await this.#pull(consumer, consumer.num_pending, undefined)) {
+    for (const { seq, headers } of await this.#pull(owner, from, undefined)) {
       const mail = decodeListed(seq, headers);
       if (mail !== undefined) mails.push(mail);
     }
@@ -128,7 +122,7 @@ export class NatsMailLog implements MailLog {
   }
 
   async remove(owner: PeerId, number: number): Promise<void> {
-    await this.#orNothing(this.#manager.streams.deleteMessage(this.#stream(owner), number, false));
+    await this.#orNothing(this.#link.manager.streams.deleteMessage(this.#stream(owner), number, false));
   }
 
   async follow(owner: PeerId, onMail: (mail: FollowedMail) => void): Promise<() => void> {
@@ -151,7 +145,7 @@ export class NatsMailLog implements MailLog {
   async totals(): Promise<{ messages: number; bytes: number }> {
     const totals = { messages: 0, bytes: 0 };
     for (let partition = 0; partition < this.#partitions; partition++) {
-      const { state } = await this.#manager.streams.info(mailStream(this.#name, partition));
+      const { state } = await this.#link.manager.streams.info(mailStream(this.#name, partition));
       totals.messages += state.messages;
       totals.bytes += state.bytes;
     }
@@ -160,7 +154,7 @@ export class NatsMailLog implements MailLog {
 
   async load(owner: PeerId): Promise<LoggedRecord | undefined> {
     const query = { last_by_subj: boxSubject(this.#name, owner) };
-    const found = await this.#orNothing(this.#manager.streams.getMessage(boxStream(this.#name), query));
+    const found = await this.#orNothing(this.#link.manager.streams.getMessage(boxStream(this.#name), query));
     return found === undefined ? undefined : { value: found.data, revision: found.seq };
   }
 
@@ -179,7 +173,7 @@ export class NatsMailLog implements MailLog {
   }
 
   async forget(_owner: PeerId, revision: number): Promise<void> {
-    await this.#orNothing(this.#manager.streams.deleteMessage(boxStream(this.#name), revision, false));
+    await this.#orNothing(this.#link.manager.streams.deleteMessage(boxStream(this.#name), revision, false));
   }
 
   async close(): Promise<void> {
@@ -202,50 +196,56 @@ export class NatsMailLog implements MailLog {
 
   // ---- Reading many
 
-  async #consumer(owner: PeerId, number: number, headersOnly: boolean): Promise<ConsumerInfo> {
-    return this.#manager.consumers.add(this.#stream(owner), {
-      filter_subject: this.#subject("mail", owner),
-      deliver_policy: this.#link.nats.DeliverPolicy.StartSequence,
+  /**
+   * The messages of a mailbox from a number on, by a consumer: in full within bounds, or the headers of all. How many there are is
+   * not to be had from a consumer of this age, which counts some that were deleted: the last is asked for.
+   */
+  async #pull(owner: PeerId, number: number, room: ReadRoom | undefined): Promise<readonly PulledMessage[]> {
+    const { connection, manager, nats } = this.#link;
+    const stream = this.#stream(owner);
+    const subject = this.#subject("mail", owner);
+    const last = await this.#orNothing(manager.streams.getMessage(stream, { last_by_subj: subject }));
+    if (last === undefined || last.seq < number) return [];
+    const { name } = await manager.consumers.add(stream, {
+      filter_subject: subject,
+      deliver_policy: nats.DeliverPolicy.StartSequence,
       opt_start_seq: Math.max(1, number),
-      ack_policy: this.#link.nats.AckPolicy.None,
+      ack_policy: nats.AckPolicy.None,
       mem_storage: true,
       num_replicas: 1,
       inactive_threshold: nanos(consumerIdleMs),
-      headers_only: headersOnly,
+      headers_only: room === undefined,
     });
-  }
-
-  /** The next messages of a consumer, which are there already. */
-  async #pull(consumer: ConsumerInfo, batch: number, maxBytes: number | undefined): Promise<readonly PulledMessage[]> {
-    if (batch === 0) return [];
-    const { stream_name: stream, name } = consumer;
-    const inbox = this.#link.nats.createInbox();
+    const batch = room?.maxMessages ?? last.seq - number + 1;
+    const inbox = nats.createInbox();
     const messages: PulledMessage[] = [];
     let end: (error?: Error) => void = () => {};
     const done = new Promise<void>((resolve, reject) => {
       end = (error) => (error === undefined ? resolve() : reject(error));
     });
-    const timer = setTimeout(() => end(new Error("A consumer gave less than it has")), askMs);
-    const subscription = this.#link.connection.subscribe(inbox, {
+    // The last may have been deleted meanwhile.
+    const timer = setTimeout(() => end(), silentMs);
+    const subscription = connection.subscribe(inbox, {
       callback: (error, { headers, reply = "", data }) => {
         if (error !== null) return end(error);
         // There is no more, or the next is too large.
         if ((headers?.code ?? 0) >= 300) return end();
         timer.refresh();
-        messages.push({ seq: sequenceOf(reply), headers, data });
-        if (messages.length >= batch) end();
+        const seq = sequenceOf(reply);
+        messages.push({ seq, headers, data });
+        if (seq >= last.seq || messages.length >= batch) end();
       },
     });
     try {
-      const limit = maxBytes !== undefined && { max_bytes: maxBytes + batch * headersBytes };
-      const request = { batch, no_wait: true, ...limit };
-      const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
-      this.#link.connection.publish(subject, JSON.stringify(request), { reply: inbox });
+      const limit = room !== undefined && { max_bytes: room.maxBytes + batch * headersBytes };
+      const request = JSON.stringify({ batch, no_wait: true, ...limit });
+      connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, request, { reply: inbox });
       await done;
     } finally {
       clearTimeout(timer);
       subscription.unsubscribe();
-      void this.#manager.consumers.delete(stream, name).catch(() => {});
+      // It goes by itself when this is not heard.
+      void manager.consumers.delete(stream, name).catch(() => {});
     }
     return messages;
   }
@@ -299,7 +299,7 @@ async function openStreams({ link, name, replicas, partitions, limits }: NatsLog
     // One more for what the deployment is.
     max_msgs: limits.maxMailboxes + 1,
   });
-  const agreed = await link.patiently(() => agree(link, boxStream(name), deployment, partitions));
+  const agreed = await agreePartitions(link, boxStream(name), deployment, partitions);
   const maxAge = limits.ttlMs + graceMs;
   const openMails = (partition: number): Promise<void> =>
     link.openStream({
@@ -316,17 +316,18 @@ async function openStreams({ link, name, replicas, partitions, limits }: NatsLog
   return agreed;
 }
 
-/** The first relay of a deployment says into how many partitions its mail goes: it can never be changed. */
-async function agree(link: NatsLink, stream: string, subject: string, partitions: number): Promise<number> {
-  try {
+/** The first relay of a deployment says into how many partitions its mail goes: that can never be changed. */
+async function agreePartitions(link: NatsLink, stream: string, subject: string, partitions: number): Promise<number> {
+  return link.patiently(async () => {
     const expect = { streamName: stream, lastSubjectSequence: 0 };
-    await link.jetstream.publish(subject, String(partitions), { expect });
-    return partitions;
-  } catch (error) {
-    if (link.apiCode(error) !== apiCodes.wrongLastSequence) throw error;
-  }
-  const found = await link.manager.streams.getMessage(stream, { last_by_subj: subject });
-  return Number(found!.string());
+    try {
+      await link.jetstream.publish(subject, String(partitions), { expect });
+    } catch (error) {
+      if (link.apiCode(error) !== apiCodes.wrongLastSequence) throw error;
+    }
+    const found = await link.manager.streams.getMessage(stream, { last_by_subj: subject });
+    return Number(found!.string());
+  });
 }
 
 function encodeFacts({ sender, isStranger, until }: MailFacts): string {

@@ -4,10 +4,12 @@
  *
  * @see docs/design/relay-cluster.md
  */
-import { NatsLink, type NatsLinkOptions, StoreError } from "@egtp/session-store/nats";
+import { NatsLink, type NatsLinkOptions } from "@egtp/session-store/nats";
 import { type MailboxLimits, mailboxLimits } from "../limits.ts";
 import { SharedMailboxStore, type SharedStoreOptions } from "../shared-store.ts";
 import { NatsMailLog } from "./nats-log.ts";
+
+export { StoreError } from "@egtp/session-store/nats";
 
 export interface NatsMailboxOptions extends NatsLinkOptions {
   /** Begins the names of all streams and subjects: deployments of the same name share their mailboxes. Default `egtp`. */
@@ -37,12 +39,9 @@ export class NatsMailboxStore extends SharedMailboxStore {
     try {
       const log = await NatsMailLog.open({ link, name, replicas, partitions, limits });
       return new NatsMailboxStore(log, link, { limits });
-    } catch (cause) {
+    } catch (error) {
       await link.close();
-      throw new StoreError("EGTP_STORE_UNREACHABLE", "The cluster's JetStream does not answer.", {
-        cause,
-        hint: "Check that the servers run with JetStream, and that there are as many as replicas.",
-      });
+      throw error;
     }
   }
 
@@ -51,7 +50,12 @@ export class NatsMailboxStore extends SharedMailboxStore {
     this.#link = link;
   }
 
-  /** As the server says to which it is connected; it tells what it can do. */
+  /** Whether it is connected to one of the servers. */
+  get isConnected(): boolean {
+    return this.#link.isConnected;
+  }
+
+  /** Of the server to which it is connected now. */
   get serverVersion(): string {
     return this.#link.serverVersion;
   }

@@ -1,7 +1,13 @@
 /** The command `egtp-relay`: runs a relay. */
 import {
+  checkNatsOptions,
   duration,
   errorText,
+  type NatsOptions,
+  natsPlace,
+  natsShape,
+  natsSpecs,
+  natsUsage,
   readOptions,
   type ServerPlace,
   type ServiceLimits,
@@ -10,6 +16,7 @@ import {
   serverSpecs,
   serverUsage,
   someText,
+  tellDurability,
   UsageError,
   wholeNumber,
 } from "@egtp/metatracker/command";
@@ -20,6 +27,7 @@ import { defaultMailboxLimits, type MailboxLimits } from "../limits.ts";
 import { type MailboxStore, MemoryMailboxStore, type RelayAccess, type RelayServer, relayServer } from "../server.ts";
 import { readAllowFile } from "./allow-file.ts";
 import { LmdbMailboxStore } from "./lmdb.ts";
+import { NatsMailboxStore } from "./nats.ts";
 
 const defaults = { data: "./egtp-relay-data", port: 4820 };
 const dayMs = 24 * 60 * 60 * 1_000;
@@ -30,6 +38,9 @@ export const relayUsage = `Usage: egtp-relay [options]
 Runs a relay: it keeps sealed mail for peers that are away or accept no connections, and reads none of it. Ctrl-C ends it.
 
 ${serverUsage(defaults)}
+  --store nats         mailboxes in a NATS JetStream cluster, shared by all relays there; needs the packages @nats-io/…
+${natsUsage}
+
   --quota-messages N   mails that one mailbox holds; default ${maxMessages}
   --quota-bytes SIZE   bytes of them; default ${maxBytes / 2 ** 20}M. One sender gets at most half of a mailbox
   --ttl TIME           how long mail is kept, at most ${ttlMs / dayMs}d; default ${ttlMs / dayMs}d
@@ -44,6 +55,7 @@ Exit codes: 0 it was stopped, 1 it failed, 2 the command line is wrong.
 
 const specs = {
   ...serverSpecs,
+  ...natsSpecs,
   "quota-messages": { type: "string" },
   "quota-bytes": { type: "string" },
   ttl: { type: "string" },
@@ -67,6 +79,7 @@ const size = z.pipe(
 );
 
 const schema = z.extend(serverSchemaWith(defaults), {
+  ...natsShape,
   "quota-messages": z._default(wholeNumber(1, 10_000_000), maxMessages),
   "quota-bytes": z._default(size, maxBytes),
   ttl: z._default(duration(1_000, ttlMs), ttlMs),
@@ -93,6 +106,7 @@ const maxBootRecords = 8;
 
 export async function relayCommand(args: readonly string[]): Promise<number> {
   const { options } = readOptions(args, specs, schema);
+  checkNatsOptions(options);
   const { "quota-messages": messages, "quota-bytes": bytes, "allow-file": allowFile } = options;
   if (options.access === "allow-list" && allowFile === undefined)
     throw new UsageError("--access allow-list needs --allow-file.");
@@ -111,7 +125,7 @@ export async function relayCommand(args: readonly string[]): Promise<number> {
     ttlMs: options.ttl,
   };
   return serve(options, async (place) => {
-    const store = await openStore(options.store, place, bounds);
+    const store = await openStore(options, place, bounds);
     place.closers.add(() => store.close());
     const server = relayServer({ store, access });
     return {
@@ -119,18 +133,26 @@ export async function relayCommand(args: readonly string[]): Promise<number> {
       part: server,
       limits,
       metrics: () => metricsOf(server),
-      problems: () => (server.storeFailure === undefined ? [] : [`The mailboxes: ${errorText(server.storeFailure)}`]),
+      problems: () => [
+        ...(server.storeFailure === undefined ? [] : [`The mailboxes: ${errorText(server.storeFailure)}`]),
+        ...(store instanceof NatsMailboxStore && !store.isConnected ? ["The NATS cluster is not reached"] : []),
+      ],
       bootRecords: metatrackerRecords,
     };
   });
 }
 
 async function openStore(
-  kind: "memory" | "lmdb",
+  options: NatsOptions,
   { data, log }: ServerPlace,
   bounds: Partial<MailboxLimits>,
 ): Promise<MailboxStore> {
-  if (kind === "memory") return new MemoryMailboxStore({ limits: bounds });
+  if (options.store === "memory") return new MemoryMailboxStore({ limits: bounds });
+  if (options.store === "nats") {
+    const shared = await NatsMailboxStore.open({ ...natsPlace(options), limits: bounds });
+    await tellDurability(options, shared.serverVersion, log);
+    return shared;
+  }
   return LmdbMailboxStore.open(data.join("mailboxes"), {
     limits: bounds,
     onDamage: ({ path, reason }) => log.warning("set-aside", `${path} was set aside, with the mail in it: ${reason}`),
@@ -146,15 +168,21 @@ async function metatrackerRecords(node: EgtpNode): Promise<readonly Uint8Array[]
 
 function metricsOf(server: RelayServer): Metric[] {
   const stats = server.stats();
-  const { passed, stored, held, delivered, expired, dropped, waiting, found, mailboxes, bytes } = stats.mailboxes;
+  const { passed, stored, held, delivered, expired, dropped, elsewhere, waiting, found, mailboxes, bytes } =
+    stats.mailboxes;
   return [
     counter("egtp_relay_in_total", "Envelopes passed along: passed + stored + held + refused.", stats.in),
     counter("egtp_relay_passed_total", "Envelopes acknowledged before they were written.", passed),
-    counter("egtp_relay_stored_total", "Envelopes stored: delivered + expired + dropped + waiting - found.", stored),
+    counter(
+      "egtp_relay_stored_total",
+      "Envelopes stored: delivered + expired + dropped + elsewhere + waiting - found.",
+      stored,
+    ),
     counters("egtp_relay_refused_total", "Envelopes not taken, by reason.", "reason", stats.refused),
     counter("egtp_relay_delivered_total", "Stored envelopes that their owners acknowledged.", delivered),
     counter("egtp_relay_expired_total", "Stored envelopes whose time was over.", expired),
     counters("egtp_relay_dropped_total", "Stored envelopes lost, by reason.", "reason", { damaged: dropped }),
+    counter("egtp_relay_elsewhere_total", "Of shared mailboxes: stored envelopes that other relays saw to.", elsewhere),
     gauge("egtp_relay_held", "Envelopes handed over and not acknowledged yet, in memory alone.", held),
     gauge("egtp_relay_waiting", "Stored envelopes that wait for their owners.", waiting),
     gauge("egtp_relay_found", "Stored envelopes that were there at the start.", found),
