@@ -3,6 +3,8 @@
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
+// "pnpm bench" compiles the workspace first.
+import { Progress } from "../tools/terminal/dist/progress.js";
 import { installOnce } from "./lib/install.mjs";
 import { listMeasures } from "./lib/measures.mjs";
 import { help, readOptions, UsageError } from "./lib/options.mjs";
@@ -13,7 +15,12 @@ import { findCores, Team } from "./lib/team.mjs";
 const started = Date.now();
 const running = new Map(); // peer name -> Team
 
+const bar = new Progress();
+let measuresDone = 0;
+let measuresInAll = 0;
+
 function progress(text) {
+  bar.clear();
   process.stderr.write(`${`${((Date.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${text}\n`);
 }
 
@@ -35,6 +42,8 @@ async function main() {
   const results = Object.fromEntries([...peers.keys()].map((name) => [name, {}]));
   const failures = []; // failed for good
   const retries = []; // failed at first
+  measuresInAll =
+    options.passes * groups.reduce((sum, group) => sum + group.peers.length * listMeasures(group, options).length, 0);
   for (let pass = 0; pass < options.passes; pass++) {
     try {
       for (const group of groups) await runPass(group, { pass, options, peers, cores, results, failures, retries });
@@ -68,6 +77,7 @@ async function main() {
     failures,
     retries,
   };
+  bar.clear();
   print(report, groups, options);
   return failures.length === 0 ? 0 : 1;
 }
@@ -94,11 +104,17 @@ async function runPass(group, { pass, options, peers, cores, results, failures, 
     if (measure.fresh) await stopAll();
     for (const name of names) {
       const peer = peers.get(name);
-      if (measure.shared && peer.variantOf !== undefined) continue;
+      if (measure.shared && peer.variantOf !== undefined) {
+        measuresDone += 1;
+        continue;
+      }
       results[name][measure.key] ??= [];
       const figures = results[name][measure.key];
-      progress(`pass ${pass + 1} of ${options.passes}: ${measure.title}, ${name}`);
+      const title = `pass ${pass + 1} of ${options.passes}: ${measure.title}, ${name}`;
+      if (bar.isLive) bar.tell(title, measuresDone / measuresInAll);
+      else progress(title);
       const outcome = await measureTwice(measure, name, peer, cores);
+      measuresDone += 1;
       figures[pass] = outcome.figures ?? null;
       for (const error of outcome.errors) {
         const entry = { pass: pass + 1, peer: name, measure: measure.key, error: error.message };

@@ -1,4 +1,5 @@
 /** Finds the command and runs it; whatever goes wrong becomes a sentence, a hint and an exit code. */
+import { errorLines } from "@egtp/metatracker/command";
 import { EgtpError } from "@egtp/node";
 import { actorCommand } from "./demo-actor.ts";
 import { demoCommand, demoUsage } from "./demo-command.ts";
@@ -63,9 +64,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     return await command.run(rest);
   } catch (error) {
     if (!(error instanceof EgtpError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    if (error.cause instanceof Error) process.stderr.write(`  because: ${error.cause.message}\n`);
-    if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+    const { message, cause, hint } = error;
+    process.stderr.write(errorLines({ message, because: cause instanceof Error ? cause.message : undefined, hint }));
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
   }
 }

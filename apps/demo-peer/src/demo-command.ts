@@ -1,6 +1,8 @@
 /** The command `demo`: runs one of the two stories, prints it and judges it. */
 import { randomInt } from "node:crypto";
+import { paintFor } from "@egtp/metatracker/command";
 import { EgtpError } from "@egtp/node";
+import { Progress } from "@egtp/terminal";
 import * as z from "zod/mini";
 import { readOptions, wholeNumber } from "./command-line.ts";
 import { type DeadlockFigures, deadlockLines, runDeadlock } from "./demo-deadlock.ts";
@@ -9,7 +11,6 @@ import { DemoStage } from "./demo-stage.ts";
 import { DemoError } from "./errors.ts";
 import { exitCodes } from "./exit-code.ts";
 import { servePage } from "./page-command.ts";
-import { paintFor } from "./paint.ts";
 import { listenForStop } from "./stop-signal.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -65,7 +66,9 @@ export async function demoCommand(args: readonly string[]): Promise<number> {
   const { json, keep } = options;
   if (options.ui) return servePage(process.argv[1]!, { port: options.port, json });
   const paint = paintFor(process.stdout);
-  const timeline = new Timeline(json ? () => {} : (line) => console.log(line), paint);
+  const timeline = json
+    ? new Timeline(() => {}, paint)
+    : new Timeline((line) => console.log(line), paint, new Progress());
   const timeoutMs = (options.timeout ?? 60) * 1_000;
   const seed = options.seed ?? randomInt(1_000_000);
   const heals = !options["no-heal"];

@@ -189,6 +189,9 @@ export class DemoStage {
   #hear(name: Name, report: Report): void {
     if (report.report === "progress" && name === "bob") {
       this.#progress = report.effects;
+      const { notes, parts } = this.plan;
+      const all = notes + pings + parts;
+      this.timeline.progress(`${count(report.effects)} of ${count(all)} effects on bob's record`, report.effects / all);
       this.#onProgress();
     } else if (report.report === "session" && this.#tellsSessions && this.#ids.has(report.peer)) {
       const text = sessionTexts[`${name} ${report.state}`];

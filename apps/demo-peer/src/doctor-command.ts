@@ -1,9 +1,10 @@
 /** The command `doctor`: what works here, what does not, and what to do about it. */
+
+import { type Colour, paintFor } from "@egtp/metatracker/command";
 import { bookUsage, chatSchema, chatSpecs, listenUsage, placeUsage } from "./chat-peer.ts";
 import { readOptions } from "./command-line.ts";
 import { examine, type Finding } from "./examination.ts";
 import { exitCodes } from "./exit-code.ts";
-import { type Colour, paintFor } from "./paint.ts";
 import { listenForStop } from "./stop-signal.ts";
 
 export const doctorUsage = `Usage: egtp-demo-peer doctor [options]

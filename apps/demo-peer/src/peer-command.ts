@@ -1,5 +1,6 @@
 /** The command `peer`: a peer in a terminal. What is typed is sent, what comes in is printed, `/help` tells the rest. */
 import { createInterface, type Interface } from "node:readline";
+import { type Paint, paintFor } from "@egtp/metatracker/command";
 import { EgtpError, type PeerId } from "@egtp/node";
 import {
   bookUsage,
@@ -14,7 +15,6 @@ import {
 import { type NamedPeer, parseNamedPeer, readOptions } from "./command-line.ts";
 import { exitCodes } from "./exit-code.ts";
 import { chatText, ping } from "./messages.ts";
-import { type Paint, paintFor } from "./paint.ts";
 import { outcomeText } from "./send-outcome.ts";
 import { listenForStop } from "./stop-signal.ts";
 import { duration, short } from "./timeline.ts";

@@ -1,5 +1,6 @@
 /** The story as it happens, one line for each event: when, who, what. */
-import type { Colour, Paint } from "./paint.ts";
+import type { Colour, Paint } from "@egtp/metatracker/command";
+import type { Progress } from "@egtp/terminal";
 
 export type Teller = "demo" | "alice" | "bob";
 
@@ -8,16 +9,28 @@ const colours: Readonly<Record<Teller, Colour>> = { demo: "yellow", alice: "cyan
 export class Timeline {
   readonly #write: (line: string) => void;
   readonly #paint: Paint;
+  readonly #progress: Progress | undefined;
   readonly #startedAt = performance.now();
 
-  constructor(write: (line: string) => void, paint: Paint) {
-    this.#write = write;
+  /** @param progress - In a terminal: below the lines it shows how far the story is. */
+  constructor(write: (line: string) => void, paint: Paint, progress?: Progress) {
+    this.#write = (line) => {
+      progress?.clear();
+      write(line);
+    };
     this.#paint = paint;
+    this.#progress = progress?.isLive ? progress : undefined;
   }
 
   /** Since the beginning. */
   get elapsedMs(): number {
     return performance.now() - this.#startedAt;
+  }
+
+  /** How much is done, from 0 to 1. */
+  progress(text: string, share: number): void {
+    if (share < 1) this.#progress?.tell(text, share);
+    else this.#progress?.clear();
   }
 
   /** A line without a time. */

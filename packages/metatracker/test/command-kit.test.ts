@@ -16,6 +16,7 @@ import {
   Log,
   loadCertificate,
   openMonitor,
+  paintFor,
   portNumber,
   readHost,
   readOptions,
@@ -168,6 +169,37 @@ test("log lines are one line each, whatever is in them", () => {
     { time: "1970-01-01T00:00:00.000Z", level: "info", event: "started", message: "It started", port: 7 },
     expect.objectContaining({ level: "error", message: "What?", code: "EGTP_COMMAND_USAGE" }),
   ]);
+});
+
+test("log lines are coloured where that is wanted", () => {
+  const lines: string[] = [];
+  const log = new Log({
+    json: false,
+    write: (line) => lines.push(line),
+    now: () => 0,
+    paint: paintFor({ isTTY: true }, {}),
+  });
+  log.warning("odd", "careful");
+  expect(lines).toEqual(["\u001b[2m1970-01-01T00:00:00.000Z\u001b[0m  \u001b[33mwarning: \u001b[0mcareful\n"]);
+});
+
+describe("colours", () => {
+  test.each([
+    [true, {}, true],
+    [false, {}, false],
+    [undefined, {}, false],
+    [true, { NO_COLOR: "1" }, false],
+    [true, { NO_COLOR: "" }, true],
+    [true, { TERM: "dumb" }, false],
+    [false, { FORCE_COLOR: "1" }, true],
+    [true, { FORCE_COLOR: "0" }, false],
+    [true, { FORCE_COLOR: "false" }, false],
+    [true, { NO_COLOR: "1", FORCE_COLOR: "1" }, true],
+    [true, { FORCE_COLOR: "" }, true],
+  ] as const)("terminal %s, %o: %s", (isTTY, env, isColourful) => {
+    const text = paintFor(isTTY === undefined ? {} : { isTTY }, env)("red", "x");
+    expect(text).toBe(isColourful ? "\u001b[31mx\u001b[0m" : "x");
+  });
 });
 
 describe("the data folder", () => {

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** `pnpm model`: searches the model of renegotiation for deadlocks, livelocks and peers that do not agree. */
 import { parseArgs } from "node:util";
+import { paintFor } from "@egtp/metatracker/command";
+import { Progress } from "@egtp/terminal";
 import { brokenModels, longQuestions, questions } from "./questions.ts";
 import { type Answer, missingProgram, type Question, search } from "./spin.ts";
 
@@ -24,6 +26,8 @@ const options = {
   help: { type: "boolean", default: false },
 } as const;
 
+const paint = paintFor(process.stdout);
+
 async function main(): Promise<number> {
   let values: ReturnType<typeof parse>;
   try {
@@ -38,26 +42,33 @@ async function main(): Promise<number> {
   const missing = await missingProgram();
   if (missing !== undefined) return complain(`${missing} is missing: apt-get install spin gcc.\n`);
 
+  const sound = values.long ? [...questions, ...longQuestions] : questions;
+  const progress = new Progress();
+  let searched = 0;
   const report = async (question: Question, isBroken: boolean): Promise<boolean> => {
+    progress.tell(question.name, searched / (sound.length + brokenModels.length));
     const answer = await search(question);
+    searched += 1;
+    progress.clear();
     const isRight = (answer.fault !== undefined) === isBroken;
     process.stdout.write(values.json ? `${JSON.stringify({ ...answer, isRight })}\n` : describe(answer, isRight));
     if (values.story && !values.json) for (const line of answer.story) process.stdout.write(`    ${line}\n`);
     return isRight;
   };
   let wrong = 0;
-  for (const question of values.long ? [...questions, ...longQuestions] : questions) {
-    if (!(await report(question, false))) wrong += 1;
-  }
+  for (const question of sound) if (!(await report(question, false))) wrong += 1;
   for (const question of brokenModels) if (!(await report(question, true))) wrong += 1;
-  if (!values.json) process.stdout.write(wrong === 0 ? "all as it must be\n" : `FAILED: ${wrong} are not\n`);
+  if (!values.json) {
+    const verdict = wrong === 0 ? paint("green", "all as it must be") : paint("red", `FAILED: ${wrong} are not`);
+    process.stdout.write(`${verdict}\n`);
+  }
   return wrong === 0 ? 0 : 1;
 }
 
 function describe({ question, fault, states, depth, seconds }: Answer, isRight: boolean): string {
   const found = fault === undefined ? "no fault" : `found: ${fault}`;
   const figures = `${states} states, depth ${depth}, ${seconds.toFixed(1)} s`;
-  return `${isRight ? "ok  " : "FAIL"} ${question.name}: ${found} (${figures})\n`;
+  return `${isRight ? paint("green", "ok  ") : paint("red", "FAIL")} ${question.name}: ${found} (${figures})\n`;
 }
 
 function complain(what: string): number {

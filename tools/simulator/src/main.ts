@@ -3,6 +3,8 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { paintFor } from "@egtp/metatracker/command";
+import { Progress } from "@egtp/terminal";
 import { profiles } from "./run.ts";
 import { chooser, type Failure, runSeed, usesRealCrypto } from "./seed-run.ts";
 import { noTotals, type Portion, type PortionDone, type Totals } from "./seed-worker.ts";
@@ -46,7 +48,7 @@ interface Plan {
   readonly jobs: number;
 }
 
-const progressMs = 5_000;
+const paint = paintFor(process.stdout);
 /** Few enough that no thread is long alone at the end, and the end is told soon. */
 const portionSeeds = { cores: 20, stack: 2 };
 
@@ -112,19 +114,22 @@ async function runMany(plan: Plan, json: boolean): Promise<number> {
   const sizeOf =
     portionSeeds[plan.profile === "cores" || profiles.some((name) => name === plan.profile) ? "cores" : "stack"];
 
+  const progress = new Progress();
   const note = (done: PortionDone): void => {
     for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += done.totals[key];
     ahead.add(done.from);
     while (ahead.delete(next)) next = Math.min(next + sizeOf, plan.from + plan.seeds);
     for (const failure of done.failures) {
       failures.push(failure);
+      progress.clear();
       if (!json) tell(failure);
     }
   };
-  const progress = setInterval(() => {
+  const timer = setInterval(() => {
     const of = plan.seeds === Infinity ? "" : ` of ${plan.seeds}`;
-    process.stderr.write(`${totals.seeds}${of} seeds, ${failures.length} failed; ${goOn()}\n`);
-  }, progressMs);
+    const shares = [totals.seeds / plan.seeds, processorSeconds() / plan.seconds];
+    progress.tell(`${totals.seeds}${of} seeds, ${failures.length} failed; ${goOn()}`, Math.max(...shares));
+  }, progress.everyMs);
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
 
@@ -144,7 +149,8 @@ async function runMany(plan: Plan, json: boolean): Promise<number> {
       }
     }),
   );
-  clearInterval(progress);
+  clearInterval(timer);
+  progress.clear();
 
   const tookSeconds = (Date.now() - started) / 1_000;
   failures.sort((a, b) => a.seed - b.seed);
@@ -155,7 +161,8 @@ async function runMany(plan: Plan, json: boolean): Promise<number> {
   } else {
     process.stdout.write(
       `${totals.seeds} seeds from ${plan.from} (${plan.profile}) in ${tookSeconds.toFixed(1)} s: ${totals.runs} runs, ` +
-        `${totals.messages} messages, ${totals.envelopes} envelopes, ${totals.crashes} crashes; ${failures.length} failed\n`,
+        `${totals.messages} messages, ${totals.envelopes} envelopes, ${totals.crashes} crashes; ` +
+        `${paint(failures.length === 0 ? "green" : "red", `${failures.length} failed`)}\n`,
     );
     if (next < plan.from + plan.seeds && plan.seeds !== Infinity) process.stdout.write(`Ended early: ${goOn()}\n`);
   }
@@ -187,7 +194,7 @@ class SeedThread {
 function tell({ seed, profile, realCrypto, violations, actsOfRun, acts, log }: Failure): void {
   const command = `pnpm sim --seeds 1 --from ${seed} --profile ${profile}${realCrypto ? " --real-crypto" : ""}`;
   const lines = [
-    `seed ${seed} (${profile}): ${textOf(violations)}`,
+    paint("red", `seed ${seed} (${profile}): ${textOf(violations)}`),
     `  ${command} --trace`,
     `  shown by ${acts.length} of ${actsOfRun} acts: ${command} --acts ${actsText(acts)} --trace`,
     ...log.map((line) => `  ${line}`),

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** `pnpm soak`: nodes that come and go for as long as you like, in one process that must be none the larger for it. */
 import { parseArgs } from "node:util";
+import { paintFor } from "@egtp/metatracker/command";
+import { Progress } from "@egtp/terminal";
 import { maxHeapGrowthBytes, type SoakResult, soak } from "./soak.ts";
 
 const usage = `pnpm soak [options]
@@ -24,6 +26,8 @@ const options = {
   help: { type: "boolean", default: false },
 } as const;
 
+const paint = paintFor(process.stdout);
+
 async function main(): Promise<number> {
   let values: ReturnType<typeof parse>;
   try {
@@ -39,10 +43,19 @@ async function main(): Promise<number> {
   const seed = Number(values.seed);
   if (!(minutes > 0)) return complain("--minutes takes a number above 0.");
   if (!Number.isSafeInteger(seed)) return complain("--seed takes a whole number.");
-  const tell = (progress: string): void => {
-    process.stderr.write(`${progress}\n`);
+  const progress = new Progress();
+  const startedAt = performance.now();
+  let said = "warming up";
+  const tell = (text: string): void => {
+    said = text;
+    if (!progress.isLive) process.stderr.write(`${text}\n`);
   };
+  // The time before and after it is counted as none: it is seconds.
+  const share = (): number => (performance.now() - startedAt) / (minutes * 60_000);
+  const timer = progress.isLive && !values.json && setInterval(() => progress.tell(said, share()), progress.everyMs);
   const result = await soak({ minutes, seed, tell: values.json ? () => {} : tell });
+  if (timer) clearInterval(timer);
+  progress.clear();
   process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : describe(result));
   return result.ok ? 0 : 1;
 }
@@ -65,8 +78,8 @@ function describe({
   const lines = [
     `seed ${seed}, ${minutes} minutes: ${visits} visits over ${cycles} links, ${sent - stored} notes delivered, ${stored} left with the relay, ${restarts.relay} starts of the relay, ${restarts.metatracker} of the metatracker`,
     `heap ${(start.heapBytes / 2 ** 20).toFixed(1)} MiB at first and ${(end.heapBytes / 2 ** 20).toFixed(1)} MiB now (${heapGrowthMiB >= 0 ? "+" : ""}${heapGrowthMiB}); ${end.resources.Timeout ?? 0} timers, ${sockets} sockets, ${end.listeners} listeners, ${end.descriptors} open files`,
-    ...faults.slice(0, 20),
-    ok ? "nothing grew" : "FAILED",
+    ...faults.slice(0, 20).map((fault) => paint("red", fault)),
+    ok ? paint("green", "nothing grew") : paint("red", "FAILED"),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -31,7 +31,8 @@ export {
   natsUsage,
   tellDurability,
 } from "./nats-options.ts";
-export { type Command, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
+export { type Colour, type Paint, paintFor } from "./paint.ts";
+export { type Command, errorLines, exitCodes, type Program, runAsProcess, runProgram } from "./program.ts";
 export { type ServerPlace, type Service, type ServiceLimits, serve } from "./serve.ts";
 export {
   checkServerOptions,

@@ -1,5 +1,6 @@
 /** What a server says of itself while it runs: one line for each event, for people or as JSON. Never a secret. */
 import { EgtpError } from "@egtp/wire";
+import { type Colour, type Paint, paintFor } from "./paint.ts";
 
 export type LogLevel = "info" | "warning" | "error";
 
@@ -12,17 +13,23 @@ export interface LogOptions {
   /** Where lines go, each with its end. Default: standard output. */
   readonly write?: (line: string) => void;
   readonly now?: () => number;
+  /** Default: that of standard output. */
+  readonly paint?: Paint;
 }
+
+const colours: Readonly<Record<Exclude<LogLevel, "info">, Colour>> = { warning: "yellow", error: "red" };
 
 export class Log {
   readonly #json: boolean;
   readonly #write: (line: string) => void;
   readonly #now: () => number;
+  readonly #paint: Paint;
 
   constructor(options: LogOptions) {
     this.#json = options.json;
     this.#write = options.write ?? ((line) => process.stdout.write(line));
     this.#now = options.now ?? Date.now;
+    this.#paint = options.paint ?? paintFor(process.stdout);
   }
 
   /** @param event - A short name that stays, for whoever reads JSON. */
@@ -42,8 +49,12 @@ export class Log {
 
   #say(level: LogLevel, event: string, message: string, facts: LogFacts): void {
     const time = new Date(this.#now()).toISOString();
-    if (this.#json) this.#write(`${JSON.stringify({ time, level, event, message, ...facts })}\n`);
-    else this.#write(`${time}  ${level === "info" ? "" : `${level}: `}${oneLine(message)}\n`);
+    if (this.#json) {
+      this.#write(`${JSON.stringify({ time, level, event, message, ...facts })}\n`);
+      return;
+    }
+    const mark = level === "info" ? "" : this.#paint(colours[level], `${level}: `);
+    this.#write(`${this.#paint("dim", time)}  ${mark}${oneLine(message)}\n`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Finds the command and runs it; whatever goes wrong becomes a sentence, a hint and an exit code. */
 import { EgtpError } from "@egtp/wire";
 import { UsageError } from "./command-errors.ts";
+import { paintFor } from "./paint.ts";
 
 /** How a command ended, for scripts. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
@@ -57,7 +58,19 @@ function tell(error: EgtpError, asJson: boolean): void {
     process.stderr.write(`${JSON.stringify({ level: "error", event: "failed", message, code, because, hint })}\n`);
     return;
   }
-  process.stderr.write(`${message}\n`);
-  if (because !== undefined) process.stderr.write(`  because: ${because}\n`);
-  if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
+  process.stderr.write(errorLines({ message, because, hint }));
+}
+
+/** What went wrong, why, and what to do about it, for people. */
+export function errorLines(error: {
+  readonly message: string;
+  readonly because: string | undefined;
+  readonly hint: string | undefined;
+}): string {
+  const { message, because, hint } = error;
+  const paint = paintFor(process.stderr);
+  const lines = [paint("red", message)];
+  if (because !== undefined) lines.push(`  because: ${because}`);
+  if (hint !== undefined) lines.push(`  ${paint("cyan", hint)}`);
+  return `${lines.join("\n")}\n`;
 }
