@@ -266,7 +266,7 @@ const liars: BytesTarget = {
   }),
   codes: [],
   runs: 30,
-  allocates: 1_000,
+  beside: 100_000,
   read: (bytes) => {
     if (bytes.length < 33) return undefined;
     const victim = new TestPeer({ identity: ours });

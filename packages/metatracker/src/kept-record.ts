@@ -27,7 +27,15 @@ export function decodeKeptRecord(peer: PeerId, value: Uint8Array): KeptRecord | 
     const reader = new ByteReader(value);
     if (reader.u8() !== version) return undefined;
     const [seq, validUntil, keepUntil] = [reader.u64(), reader.u64(), reader.u64()];
-    const services = Array.from({ length: reader.varint() }, () => decodeUtf8(reader.take(reader.varint())) ?? "");
+    const count = reader.varint();
+    // Each takes a byte or more, so there are never more than there are bytes.
+    if (count > reader.remaining) return undefined;
+    const services: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const service = decodeUtf8(reader.take(reader.varint()));
+      if (service === undefined) return undefined;
+      services.push(service);
+    }
     return { peer, seq, bytes: reader.take(reader.remaining), services, validUntil, keepUntil };
   } catch (error) {
     if (error instanceof WireError) return undefined;

@@ -14,13 +14,14 @@ const start = 1_800_000_000_000;
 const envelopesOfOneRun = 200;
 
 /** Frames as they are on the wire: `E` is the epoch of whoever hears them, `M` that of who sends them. */
-const corpus = [
+export const corpus = [
   "00",
   "09",
   "050102030405060708",
   "060102030405060708",
   "080005",
   "0800ffffffffffffff0f",
+  "08ffffffffffffff0701",
   "0aM",
   "0a0000000000000000",
   // Receipts: of what was sent, of everything, of what never was; complete ones too.
@@ -29,6 +30,7 @@ const corpus = [
   "01E0100050100050100",
   "01E00010080808001ffffff7f00",
   "01E01ffffffffffff7f01010001000100",
+  "01E0001ffffffffffff0f0100",
   "010000000000000000000100010100",
   // Rejections.
   "02E0001",
@@ -42,6 +44,11 @@ const corpus = [
   "43000001097465" + "73742f6e6f7465026869",
   "67000101097465" + "73742f6e6f74656869",
   "57000101097465" + "73742f6e6f7465006869",
+  "47ffffffffffffff0f000104746573746869",
+  "47feffffffffffff0f010104746573746869",
+  "47feffffffffffff0f0001047465737468690a",
+  "4700ffffffffffffff0f0104746573746869",
+  "57000001047465737401ffffffffffffff0f6869",
   "4500050968",
   "4b000001097465" + "73742f6e6f7465008080040268" + "69",
   "4d000101ffffffffffffff0f00",
@@ -157,15 +164,20 @@ class Scene {
   }
 }
 
-class Party {
+const random = (length: number) => defaultCryptoProvider.randomBytes(length);
+
+/** Somebody with a session layer, delivery and a store, who reads texts. */
+export class Party {
   readonly #identity = createIdentity();
   readonly #read: { from: PeerId; text: string }[] = [];
   readonly #outcomes: { to: PeerId; state: string }[] = [];
+  readonly #store = new MemorySessionStore();
+  readonly #maps: SessionMaps;
   readonly endpoint: Endpoint;
 
   constructor() {
-    const random = (length: number) => defaultCryptoProvider.randomBytes(length);
-    const maps = SessionMaps.open(new MemorySessionStore(), { now: start, random, bornWithIdentity: true });
+    const maps = SessionMaps.open(this.#store, { now: start, random, bornWithIdentity: true });
+    this.#maps = maps;
     const mesgen = new Mesgen({ identity: this.#identity, maps });
     const sink = {
       deliver: ({ peer, body }: Incoming): Verdict => {
@@ -198,6 +210,15 @@ class Party {
 
   outcomesOf(peer: PeerId): string[] {
     return this.#outcomes.filter(({ to }) => to === peer).map(({ state }) => state);
+  }
+
+  commit(): unknown {
+    return this.#maps.commit();
+  }
+
+  /** Records that a run after this one could not read. */
+  damagedAfterRestart(now: number): number {
+    return SessionMaps.open(this.#store, { now, random }).damaged.length;
   }
 
   say(to: PeerId, text: string, now: number): void {

@@ -125,7 +125,14 @@ const frames: BytesTarget = {
     }
     assert.ok(read.length <= bytes.length);
     const again = rewritten(bytes);
-    if (again !== undefined) assert.deepEqual(readFrames(again), read);
+    // Where between the frames an earlier epoch is named is the writer's to choose.
+    const rest = read.filter(({ kind }) => kind !== "earlierEpoch");
+    if (again !== undefined) {
+      assert.deepEqual(
+        readFrames(again).filter(({ kind }) => kind !== "earlierEpoch"),
+        rest,
+      );
+    }
     return read;
   },
 };

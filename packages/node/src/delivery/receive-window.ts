@@ -23,9 +23,9 @@ export class ReceiveWindow {
   #marks: Uint8Array | undefined = undefined;
   #mask = 0;
 
-  /** Whether the number lies within the window; beyond it nothing can be placed. */
+  /** Whether the number lies within the window; beyond it nothing can be placed. Behind the last number of all there is no end to tell. */
   fits(number: number): boolean {
-    return number < this.watermark + windowSize;
+    return number < this.watermark + windowSize && number < Number.MAX_SAFE_INTEGER;
   }
 
   /** Whether it was received, or lies below the watermark and is settled. */

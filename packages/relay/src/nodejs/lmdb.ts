@@ -26,9 +26,11 @@ import {
   ByteWriter,
   equalBytes,
   type Millis,
+  maxEnvelopeBytes,
   type PeerId,
   peerIdFromTrustedBytes,
   peerIdToBytes,
+  WireError,
 } from "@egtp/wire";
 import { type MailboxLimits, mailboxLimits, mailboxTagBytes, mailIdBytes } from "../limits.ts";
 import type {
@@ -85,6 +87,7 @@ const leavingTogether = 1_024;
 const contactStepMs: Millis = 60 * 60 * 1_000;
 
 const recordVersion = 1;
+const keyOfRecord = /^(?:a:([a-z0-9]{52})|i:([a-z0-9]{52}):([0-9a-f]{14}))$/;
 
 /** An envelope that is not in the file yet. */
 interface Unwritten {
@@ -380,19 +383,27 @@ class Loading {
     this.mailboxes.countDropped(1);
   }
 
+  /** A right checksum does not make it a record: what is none is left out as what is damaged. */
   record(key: string, value: Uint8Array): void {
-    const [kind, owner = "", number = ""] = key.split(":");
-    const read = new ByteReader(value);
-    if (read.u8() !== recordVersion) this.damaged(key);
-    else if (kind === "a") this.#mailbox(owner as PeerId, read);
-    else this.#mail(key, owner as PeerId, Number.parseInt(number, 16), read);
+    const [, owner, mailOwner, number] = keyOfRecord.exec(key) ?? [];
+    try {
+      const read = new ByteReader(value);
+      if (read.u8() !== recordVersion) this.damaged(key);
+      else if (owner !== undefined) this.#mailbox(owner as PeerId, read);
+      else if (mailOwner === undefined) this.damaged(key);
+      else this.#mail(key, mailOwner as PeerId, Number.parseInt(number!, 16), read);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.damaged(key);
+    }
   }
 
   #mailbox(owner: PeerId, read: ByteReader): void {
     const isOpen = read.u8() === 1;
     const tag = read.take(mailboxTagBytes).slice();
     const below = read.u64();
-    const mailbox = this.mailboxes.restore(owner, tag, read.u64());
+    const contactAt = read.u64();
+    const mailbox = this.mailboxes.restore(owner, tag, contactAt);
     mailbox.isOpen = isOpen;
     mailbox.next = below;
     Object.assign(mailbox.kept, { safeBelow: below, askedBelow: below, savedContactAt: mailbox.contactAt });
@@ -404,6 +415,10 @@ class Loading {
     const bytes = read.u32();
     const until = read.u64();
     const sender = peerIdFromTrustedBytes(read.take(32));
+    if (bytes > maxEnvelopeBytes || !Number.isSafeInteger(number)) {
+      this.damaged(key);
+      return;
+    }
     let mailbox = this.mailboxes.find(owner);
     if (mailbox === undefined) {
       mailbox = this.mailboxes.restore(owner, tag.slice(), this.#now());
