@@ -169,7 +169,8 @@ export const fuzzed: FuzzedPackage = {
     "record-file.ts#open":
       "packages/session-store/test/lmdb.test.ts: notices a bit that flipped in it while nobody had it open, though its size and time are the same",
     "nats.ts#openStream": "it makes a stream, and hands over what the library says of it",
-    "nats.ts#readJetStreamReport": "the operator's own server, of whom numbers are shown; all that is thrown is a StoreError",
+    "nats.ts#readJetStreamReport":
+      "the operator's own server, of whom numbers are shown; all that is thrown is a StoreError",
     "private-folder.ts#readIfThere": "it hands over text, which lmdb-file.ts reads",
     "folder-lock.ts#isLockName": "one expression, for names in a folder that only its owner can enter",
     "rescue.ts": "what it reads is its own command line",
