@@ -163,7 +163,7 @@ const structured: BytesTarget = {
   kind: "bytes",
   covers: ["protocol.ts"],
   seeds: () => ({
-    register: encodeBody({ run: tag, first: true }),
+    register: encodeBody({ run: tag, first: true, standby: false }),
     collect: encodeBody({ after: 3, maxBytes: 100 }),
     limits: encodeBody(limitsReply),
     active: encodeBody({
@@ -172,6 +172,7 @@ const structured: BytesTarget = {
       limits: limitsReply,
       waiting: { messages: 1, bytes: 2 },
       replaced: false,
+      gaps: false,
     }),
     superseded: encodeBody({ state: "superseded" }),
     refused: encodeBody({ state: "refused", reason: "full", of: "a later version" }),
@@ -358,6 +359,7 @@ const pushes: BytesTarget = {
         handed.push(toHex(envelope));
         return handed.length % 3 !== 0;
       },
+      inHandOf: () => new Map(),
       collect: async () => {
         answers += 1;
         // It would be asked for ever, as it should be; here it is not there any more.
@@ -376,7 +378,7 @@ const pushes: BytesTarget = {
       } catch (error) {
         assert.ok(badMessage.includes((error as { code: string }).code));
       }
-      intake.expect(tag, chunks.length);
+      intake.expect(tag, chunks.length, false);
       await time.pass(1_000);
     }
     await time.pass(60_000);
