@@ -1,5 +1,9 @@
 /** What operators are given, in deploy/ and docs/operations.md, speaks of commands, options, metrics and versions that exist. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hasNatsServer } from "@egtp/test-kit/nats-cluster";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { read, readAll } from "./repository.ts";
@@ -31,10 +35,11 @@ describe("commands", () => {
   const units = ["egtp-relay", "egtp-metatracker"].map(
     (name) => [name, /^ExecStart=\/usr\/bin\/env (.*?)( \$\w+)?$/m.exec(read(`deploy/${name}.service`))![1]!] as const,
   );
-  const { services } = parse(read("deploy/compose.yaml"), { merge: true }) as {
-    services: Record<string, { command: string; build: string }>;
-  };
-  const containers = Object.entries(services).map(([name, { command }]) => [name, command] as const);
+  const containers = ["compose", "compose.cluster"].flatMap((file) =>
+    Object.entries(servicesOf(file)).flatMap(([name, { command, build }]) =>
+      build === undefined ? [] : [[`${name} in ${file}`, command] as const],
+    ),
+  );
 
   test.for([...units, ...containers])("of %s have options that exist", ([, command]) => {
     expect(faultOf(command)).toBeUndefined();
@@ -48,13 +53,40 @@ describe("commands", () => {
   });
 });
 
+test.skipIf(!hasNatsServer && process.env.EGTP_NO_SKIP !== "1")("NATS is started as it takes it", () => {
+  // Servers older than 2.10 know no sync_interval.
+  const folder = mkdtempSync(join(tmpdir(), "egtp-nats-"));
+  const config = join(folder, "nats.conf");
+  writeFileSync(config, read("deploy/nats.conf").replace(/^ *sync_interval: always$/m, ""));
+  const command = servicesOf("compose.cluster").nats!.command.replaceAll(/\$\{\w+(:\?)?\}/g, "127.0.0.1");
+  const args = command.replace("/etc/nats.conf", config).split(/\s+/);
+  try {
+    const { status, stderr } = spawnSync("nats-server", [...args, "-t"], { encoding: "utf8" });
+    expect(stderr).toContain("is valid");
+    expect(status).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("the image has the parts that the packages are tested with", () => {
   const { devDependencies } = JSON.parse(read("packages/relay/package.json")) as {
     devDependencies: Record<string, string>;
   };
   const dockerfile = read("deploy/Dockerfile");
-  for (const part of ["lmdb", "ws"]) expect(dockerfile).toContain(` ${part}@${devDependencies[part]}`);
+  for (const part of ["lmdb", "ws", "@nats-io/transport-node", "@nats-io/jetstream"])
+    expect(dockerfile).toContain(` ${part}@${devDependencies[part]}`);
 });
+
+interface ComposeService {
+  readonly command: string;
+  /** Of our own servers. */
+  readonly build?: string;
+}
+
+function servicesOf(file: string): Record<string, ComposeService> {
+  return (parse(read(`deploy/${file}.yaml`), { merge: true }) as { services: Record<string, ComposeService> }).services;
+}
 
 function hasProgram(name: string): boolean {
   try {
