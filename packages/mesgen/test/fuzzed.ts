@@ -106,7 +106,7 @@ const sealedSenders: BytesTarget = {
     ),
   }),
   codes: [],
-  runs: 30,
+  runs: 10,
   read: (bytes) => openSender(defaultCryptoProvider, ours.keys.dh, ours.keys.publicKey, bytes),
 };
 
@@ -116,7 +116,7 @@ const offers: BytesTarget = {
   covers: ["offer.ts#consumeOffer", "noise.ts#readOffer"],
   seeds: () => ({ offer: offer.pending.message }),
   codes: [],
-  runs: 30,
+  runs: 10,
   read: (bytes) => {
     const read = consumeOffer(defaultCryptoProvider, ourStatics, bytes);
     assert.equal(read !== null, toHex(bytes) === toHex(offer.pending.message), "nobody else can make one");
@@ -130,7 +130,7 @@ const acceptances: BytesTarget = {
   covers: ["offer.ts#consumeAcceptance", "offer.ts", "noise.ts#readAcceptance"],
   seeds: () => ({ acceptance: acceptance.field }),
   codes: [],
-  runs: 30,
+  runs: 10,
   read: (bytes) => {
     const read = consumeAcceptance(defaultCryptoProvider, theirs.keys.dh, offer.pending, offer.ephemeral, bytes);
     const made = toHex(acceptance.field);
@@ -148,7 +148,7 @@ const handshakes: BytesTarget = {
   covers: ["noise.ts#readMessage"],
   seeds: () => ({ low: new Uint8Array(80), ours: offer.pending.message }),
   codes: [],
-  runs: 30,
+  runs: 10,
   read: (bytes) => {
     const start = startHandshake(defaultCryptoProvider, "Noise_NK_25519_ChaChaPoly_SHA512", bytes, []);
     const keys = { role: "responder", ourStatic: ours.keys.dh } as const;
@@ -190,7 +190,7 @@ const seedsOfIdentities: BytesTarget = {
   covers: ["identity.ts#identityFromSeed"],
   seeds: () => ({ seed: new Uint8Array(32).fill(4) }),
   codes: ["EGTP_MESGEN_BAD_SEED"],
-  runs: 20,
+  runs: 10,
   read: (bytes) => {
     const identity = identityFromSeed(bytes);
     assert.equal(toHex(identity.exportSeed()), toHex(bytes));
@@ -234,7 +234,7 @@ const strangers: BytesTarget = {
     return overheard.envelopes;
   },
   codes: [],
-  runs: 60,
+  runs: 20,
   read: (bytes) => {
     overheard ??= talk();
     const { peers, states } = overheard;
@@ -265,7 +265,7 @@ const liars: BytesTarget = {
     stale: lie({ stamp: 1, floor: now + 86_400_000 }),
   }),
   codes: [],
-  runs: 30,
+  runs: 10,
   beside: 100_000,
   read: (bytes) => {
     if (bytes.length < 33) return undefined;

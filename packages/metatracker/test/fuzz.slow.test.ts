@@ -2,4 +2,4 @@
 import { describeFuzzing } from "@egtp/test-kit/fuzz";
 import { fuzzed } from "./fuzzed.ts";
 
-describeFuzzing(fuzzed, 500);
+describeFuzzing(fuzzed, 1_000);

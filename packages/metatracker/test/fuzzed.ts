@@ -124,7 +124,7 @@ const pageFiles: TextTarget = {
   covers: ["boot-page-files.ts#load"],
   seeds: () => ({ kept: line }),
   codes: [],
-  runs: 30,
+  runs: 10,
   read: async (text) => {
     const place = join(folder, "pages");
     const files = bootPageFiles(place);

@@ -111,7 +111,7 @@ const connections: BytesTarget = {
     "another-tag": concatBytes(Uint8Array.of(40), new Uint8Array(32), framed(74)),
   }),
   codes: [],
-  runs: 60,
+  runs: 20,
   read: async (bytes) => {
     const time = new VirtualTime();
     const watch = new LinkWatch(transportLimits({}), time);
@@ -175,7 +175,7 @@ const frames: BytesTarget = {
       corpus.map((frame, at) => [`frame-${at}`, fromHex(frame.replaceAll("E", ourMark).replaceAll("M", theirMark))]),
     ),
   codes: [],
-  runs: 20,
+  runs: 5,
   read: (bytes) => {
     const [victim, liar, friend] = [new Party(), new Party(), new Party()];
     victim.say(liar.id, "to the liar", now);
@@ -211,7 +211,7 @@ const identityFiles: TextTarget = {
     kept: `EGTP identity, secret: whoever has this file can be you\n${toHex(seed)}\n${peer}\n`,
   }),
   codes: ["EGTP_IDENTITY_FILE_BAD"],
-  runs: 20,
+  runs: 5,
   read: async (text) => {
     const path = join(folder, "identity");
     writeFileSync(path, text);
@@ -233,7 +233,7 @@ const recordFiles: BytesTarget = {
   covers: ["folder-lookup.ts"],
   seeds: () => ({ record }),
   codes: ["EGTP_LOOKUP_BAD_RECORD"],
-  runs: 20,
+  runs: 5,
   read: async (bytes) => {
     writeFileSync(join(folder, `${peer}.record`), bytes);
     const lookup = folderLookup(folder, { now: () => now });

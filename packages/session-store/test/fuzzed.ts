@@ -113,7 +113,7 @@ const checkedRecords: BytesTarget = {
       ]),
     ),
   codes: [],
-  runs: 300,
+  runs: 100,
   read: (input) => {
     const keyBytes = chunksOf(input)[0] ?? new Uint8Array(0);
     const key = keyOf(keyBytes);

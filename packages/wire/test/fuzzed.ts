@@ -239,7 +239,7 @@ const bodies: BytesTarget = {
   covers: ["body.ts#decodeBody"],
   seeds: () => Object.fromEntries(Object.entries(bodyValues).map(([name, value]) => [name, encodeBody(value)])),
   codes: bodyCodes,
-  runs: 300,
+  runs: 100,
   read: (bytes) => {
     const value = decodeBody(bytes);
     assert.equal(toHex(encodeBody(value)), toHex(bytes));
@@ -314,7 +314,7 @@ const records: BytesTarget = {
     ),
   }),
   codes: recordCodes,
-  runs: 100,
+  runs: 40,
   read: (bytes) => {
     const read = verifyContactRecord(bytes, now, believe);
     // What is not known here is passed over, so the bytes need not be the same; what they say is.
@@ -329,7 +329,7 @@ const forgedRecords: BytesTarget = {
   name: "contact-record-signature",
   covers: ["ed25519.ts#verifyEd25519"],
   seeds: () => ({ full: record }),
-  runs: 8,
+  runs: 3,
   read: (bytes) => {
     const read = verifyContactRecord(bytes, undefined, verifyEd25519);
     assert.equal(toHex(bytes), toHex(record), "nobody else can sign");

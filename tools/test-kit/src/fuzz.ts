@@ -32,7 +32,7 @@ interface Target<Input> {
    * @returns `undefined`, `null` or `false` for what is refused without an error.
    */
   readonly read: (input: Input) => unknown;
-  /** How often in the short run; 100 by default. */
+  /** How often in the short run; 40 by default. */
   readonly runs?: number;
   /** Bytes that may be set aside for each byte of the input; 16 by default. */
   readonly allocates?: number;
@@ -104,7 +104,7 @@ export function describeFuzzing({ here, targets, elsewhere }: FuzzedPackage, tim
 
     it(`makes of whatever else a value or an error with a code (seed ${seed})`, async () => {
       const inputs = parseCorpus(readFileSync(path, "utf8"), target.kind).map(({ input }) => input);
-      const all = Math.ceil((target.runs ?? 100) * Number(process.env.EGTP_FUZZ_TIMES ?? times));
+      const all = Math.ceil((target.runs ?? 40) * Number(process.env.EGTP_FUZZ_TIMES ?? times));
       for (let done = 0; done < all; done += runsAtOnce) {
         await fuzz(target, inputs, seed + done, Math.min(runsAtOnce, all - done));
         if (all > runsAtOnce)
