@@ -177,7 +177,7 @@ const frames: BytesTarget = {
   codes: [],
   runs: 5,
   read: (bytes) => {
-    const [victim, liar, friend] = [new Party(), new Party(), new Party()];
+    const [victim, liar] = [new Party(), new Party()];
     victim.say(liar.id, "to the liar", now);
     for (const envelope of victim.turn(liar.id, now)) liar.endpoint.mesgen.open(envelope, now);
     const text = toHex(bytes).replaceAll(ourMark, victim.epoch).replaceAll(theirMark, liar.epoch);
@@ -190,12 +190,8 @@ const frames: BytesTarget = {
       }
       victim.turn(liar.id, now + 1_000);
     }
-    // It is written down, and others are served.
+    // That others are served all the same is told in hostile-frames.ts; here it is written down, and read again.
     void victim.commit();
-    friend.say(victim.id, "from a friend", now + 2_000);
-    for (const envelope of friend.turn(victim.id, now + 2_000)) victim.endpoint.receive(envelope, now + 2_000);
-    void victim.commit();
-    assert.deepEqual(victim.readFrom(friend.id), ["from a friend"]);
     assert.equal(victim.damagedAfterRestart(now), 0);
     return true;
   },
