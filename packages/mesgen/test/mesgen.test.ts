@@ -1,5 +1,6 @@
 import { decodeEnvelope, type Epoch, toHex } from "@egtp/wire";
 import { describe, expect, it } from "vitest";
+import { withControl } from "../src/control-frames.ts";
 import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
 import { establishedPair, fingerprint, opened, strangers, TestPeer, textFrame, textsOf, typeOf } from "./peers.ts";
 
@@ -159,6 +160,26 @@ describe("fresh offers", () => {
     follower.hear(leader.say(follower, "fresh", early), now);
     expect(follower.read.at(-1)).toBe("fresh");
   });
+
+  const floors = [now + 365 * dayMs, Number.MAX_SAFE_INTEGER];
+  it.each(floors)(
+    "a floor that a peer tells counts for that peer alone, and what is kept stays readable: %s",
+    (floor) => {
+      const [victim, liar, other] = [new TestPeer(), new TestPeer(), new TestPeer()];
+      victim.say(liar, "x", now);
+      const named = { id: victim.maps.get(liar.id)!.pending!.id, vouch: { tag: liar.maps.tag, floor } };
+      const carrier = liar.mesgen.carrier(victim.id, now, { application: true });
+      victim.hear(liar.mesgen.seal(carrier, withControl([named], undefined, textFrame("a lie")), now), now);
+      expect(victim.read).toEqual(["a lie"]);
+      void victim.maps.commit();
+      victim.restart(now);
+      expect(victim.maps.damaged).toEqual([]);
+      expect(victim.maps.get(liar.id)?.minStamp).toBe(floor === Number.MAX_SAFE_INTEGER ? 0 : floor + 1);
+      victim.say(liar, "on an offer", now);
+      other.hear(victim.say(other, "at once", now), now);
+      expect(other.read).toEqual(["at once"]);
+    },
+  );
 
   it("an offer is accepted once: its replay is a duplicate, also after a restart", () => {
     const { leader, follower } = strangers();
