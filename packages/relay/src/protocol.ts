@@ -186,7 +186,12 @@ export function decodePassAlongStatus(reply: Uint8Array, now: Millis): PassAlong
   return read("relay/pass-along", reply, (input) => {
     const code = input.u8();
     if (code === passedCode) return { state: "passed" };
-    if (code === storedCode) return { state: "stored", until: now + input.u64() };
+    if (code === storedCode) {
+      const until = now + input.u64();
+      // It is kept and counted with: what no clock reaches says nothing.
+      if (until > Number.MAX_SAFE_INTEGER) throw bad("relay/pass-along", "a time that never comes");
+      return { state: "stored", until };
+    }
     if (code !== refusedCode) throw bad("relay/pass-along", `status ${code}`);
     const reason = input.u8();
     const refusal = refusals[reason];

@@ -86,8 +86,10 @@ const statuses: BytesTarget = {
   }),
   codes: badMessage,
   read: (bytes) => {
-    const read = decodePassAlongStatus(bytes, 0);
-    assert.ok(equalBytes(encodePassAlongStatus(read, 0), bytes));
+    const read = decodePassAlongStatus(bytes, now);
+    assert.ok(equalBytes(encodePassAlongStatus(read, now), bytes));
+    // As the sender's store keeps it.
+    if (read.state === "stored") assert.ok(Number.isSafeInteger(read.until));
     return read;
   },
 };
