@@ -64,6 +64,10 @@ app.converter.addUnknownSymbolResolver(({ symbolReference }, { project }, part) 
   return target && { target };
 });
 
+app.converter.on(Converter.EVENT_END, ({ project }) => {
+  for (const group of project.groups ?? []) if (group.title === "Modules") group.title = "What the packages export";
+});
+
 const project = await app.convert();
 if (project === undefined) process.exit(1);
 app.validate(project);

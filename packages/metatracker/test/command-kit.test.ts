@@ -148,6 +148,13 @@ describe("a program", () => {
     expect(JSON.parse(asJson.err)).toMatchObject({ event: "failed", code: "EGTP_COMMAND_FILE", because: "why" });
     expect((await run("misuse")).code).toBe(2);
   });
+
+  test("tells it in colour where that is wanted, and never in JSON", async () => {
+    vi.stubEnv("FORCE_COLOR", "1");
+    expect((await run("fail")).err).toContain("\u001b[31mNo\u001b[0m\n");
+    expect((await run("fail", "--json")).err).not.toContain("\u001b");
+    vi.unstubAllEnvs();
+  });
 });
 
 test("log lines are one line each, whatever is in them", () => {
