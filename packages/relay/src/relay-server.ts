@@ -267,8 +267,11 @@ export class RelayServer implements NodePart {
   }
 
   async #unregister(peer: PeerId): Promise<Record<string, never>> {
-    this.#owners.get(peer)?.end();
+    const owner = this.#owners.get(peer);
+    owner?.end();
     this.#owners.delete(peer);
+    // Of what is held for it nobody would hear any more that it was acknowledged.
+    for (const held of this.#held) if (held.owner === owner && !held.isOver) this.#writeDown(held);
     await this.#store.unregister(peer, this.#schedule.now());
     return {};
   }
@@ -346,7 +349,8 @@ export class RelayServer implements NodePart {
 
   /** Hands a held mail over. Its sender waits until it is acknowledged, or written down. */
   #hold(recipient: PeerId, number: number, body: Uint8Array, now: Millis): Promise<Uint8Array> {
-    const owner = this.#owners.get(recipient)!;
+    // One that left while the store took its time is handed nothing: it is written down in a while.
+    const owner = this.#owners.get(recipient) ?? new OwnerPush(recipient, this.#pushHost);
     return new Promise((answer) => {
       const until = now + this.#limits.acknowledgeMs;
       const held: Held = { owner, number, bytes: body.length, until, isOver: false, answer };

@@ -364,6 +364,20 @@ describe("registrations", () => {
     expect(server.stats().mailboxes.mailboxes).toBe(0);
   });
 
+  it("end: what was held until then is stored, and counted once when it is acknowledged after that", async () => {
+    await startRelay();
+    const { owner, peer } = await startOwner("alice", { acknowledges: false });
+    const bob = await stranger("bob");
+    const status = pass(bob, peer, 1);
+    await world.time.run(() => owner.got.length === 1);
+    const { number } = owner.got[0]!;
+    const ended = owner.unregister();
+    const acknowledged = owner.acknowledge([number, number + 1]);
+    await world.time.of(Promise.all([ended, acknowledged]));
+    expect(await world.time.of(status)).toMatchObject({ state: "stored" });
+    expect(server.stats().mailboxes).toMatchObject({ stored: 1, delivered: 1, passed: 0, mailboxes: 0 });
+  });
+
   it("are for those on the list, where there is one", async () => {
     const identity = createIdentity();
     await startRelay({ access: { allow: [identity.peer] } });
@@ -548,6 +562,17 @@ describe("with a store that takes its time", () => {
     await world.time.of(relayNode.stop(), 1_000);
     expect([...(await first), ...(await second)]).toEqual(all(2, "stored"));
     expect(store.counts()).toMatchObject({ held: 0, waiting: 2 });
+  });
+
+  it("what it is taking while its owner unregisters is stored, and its sender is told", async () => {
+    const { owner, peer } = await startOwner("alice");
+    const bob = await stranger("bob");
+    await world.time.of(passAll(bob, peer, [0]));
+    const status = passAll(bob, peer, [1]);
+    const ended = owner.unregister();
+    expect(await world.time.of(status)).toEqual(["stored"]);
+    await world.time.of(ended);
+    await world.time.of(relayNode.stop(), 1_000);
   });
 
   it("a failure is told to the sender, and loses nothing that was stored", async () => {
