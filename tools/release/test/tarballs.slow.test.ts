@@ -19,7 +19,7 @@ import { NpmProject } from "./npm-project.ts";
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const packages = publishedPackages(root);
 /** Needs the types of Node.js, or of an optional part; everything else compiles without them. */
-const needsOtherTypes = ["@egtp/metatracker/command", "@egtp/metatracker/nats", "@egtp/session-store/nats"];
+const needsOtherTypes = /^@egtp\/(?:metatracker\/command|[^/]+\/nats)$/;
 
 const place = mkdtempSync(join(tmpdir(), "egtp-tarballs-"));
 const tarballs: Tarball[] = [];
@@ -205,7 +205,7 @@ describe("each package alone, without its optional parts", () => {
       module: "nodenext",
       types: [],
     };
-    project.write("all.ts", importAll(entries.filter((entry) => !needsOtherTypes.includes(entry))));
+    project.write("all.ts", importAll(entries.filter((entry) => !needsOtherTypes.test(entry))));
     project.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["all.ts"] }));
     expect(await project.node(join(root, "node_modules/typescript/bin/tsc"), "-p", ".")).toBe("");
     for (const entry of entries) {
