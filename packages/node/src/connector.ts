@@ -233,7 +233,7 @@ export class Connector {
       new Promise((resolve) => {
         link.onVerdict = resolve;
       });
-    return this.#race(route, [{ name: `incoming ${link.link.remote}`, strategy: undefined, begin }], failures);
+    return this.#race(route, [{ name: link.name, strategy: undefined, begin }], failures);
   }
 
   /** Whether something ends before it is time to try the next thing. */

@@ -5,6 +5,7 @@ import type { Epoch, Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Flight } from "./delivery/send-window.ts";
+import { strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 
@@ -116,6 +117,11 @@ export class NodeLink implements Asker, LinkHandlers {
 
   get source(): string {
     return this.link.source;
+  }
+
+  /** For reports, and for what is remembered of the way it takes. */
+  get name(): string {
+    return this.strategy === undefined ? `incoming ${this.link.remote}` : strategyText(this.strategy);
   }
 
   /** Whether it leads to the peer by way of a relay, which keeps what it is given: then silence means nothing. */

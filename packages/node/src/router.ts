@@ -43,11 +43,14 @@ import type { EventHub } from "./events.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Lookup } from "./lookup.ts";
 import { MailFollower } from "./mail-follower.ts";
+import { Reports } from "./reports.ts";
+import { Retries } from "./retries.ts";
 import { type LinkHost, NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
-import { strategyText } from "./strategy-order.ts";
+import { StoreWrites } from "./store-writes.ts";
 import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
+import { Turns } from "./turns.ts";
 import { UnreadMail } from "./unread-mail.ts";
 
 /** What the router tells the node. */
@@ -104,13 +107,15 @@ export class Router implements ConnectorHost {
   #asker: Asker | undefined;
   #grant: Grant | undefined;
   unreadable = 0;
-  readonly drops: Record<string, number> = {};
 
   readonly #options: RouterOptions;
   readonly #endpoint: Endpoint;
   readonly #schedule: NodeSchedule;
   readonly #limits: NodeLimits;
-  readonly #events: EventHub;
+  readonly #turns: Turns;
+  readonly #store: StoreWrites;
+  readonly #retries: Retries;
+  readonly #reports: Reports;
 
   /** What an envelope costs beside its frames, at most, as long as no long rejected list is in it. */
   readonly #overheadBytes: number;
@@ -133,23 +138,10 @@ export class Router implements ConnectorHost {
   readonly #follower: MailFollower;
   /** Routes to look at in the next flush. */
   #dirty: PeerRoute[] = [];
-  /** Peers that could not be reached, until their next attempt succeeds. */
-  readonly #resting = new Map<PeerId, PeerRoute>();
-  /** Of those, the ones with something to say. */
-  readonly #waiting = new Set<PeerRoute>();
   /** Links that something authentic is awaited on, or was. */
   readonly #asked = new Set<NodeLink>();
   #sweepAt: Millis = Infinity;
   #spokenTo = 0;
-  /** A write failed and none succeeded since; marks up to this generation wait for one. */
-  #isStoreBroken = false;
-  #unsettled = 0;
-
-  #isScheduled = false;
-  #turnAt: Millis = 0;
-  #cancelTimer: (() => void) | undefined;
-  #timerAt: Millis = Infinity;
-  #isStopped = false;
   /** Told when the last link is gone. */
   #onLinkless: (() => void) | undefined;
 
@@ -161,7 +153,15 @@ export class Router implements ConnectorHost {
     this.#unread = new UnreadMail(options.limits);
     this.#follower = new MailFollower(options.limits);
     options.book.onNews = (record) => this.#heedRecord(record);
-    this.#events = options.events;
+    const { endpoint, events } = options;
+    this.#turns = new Turns(options.schedule, () => this.flush());
+    this.#store = new StoreWrites({ endpoint, events, schedule: options.schedule, turn: () => this.turn() });
+    this.#reports = new Reports(events, options.schedule);
+    this.#retries = new Retries({
+      limits: options.limits,
+      mustFailFast: (peer) => endpoint.delivery.mustFailFast(peer),
+      randomBytes: options.randomBytes,
+    });
     this.#overheadBytes = envelopeHeaderBytes("offer", options.sealedSender) + authTagBytes + usualControlBytes;
     const { transports, lookup, book, schedule, limits, allowPrivateAddresses } = options;
     this.connector = new Connector({
@@ -173,6 +173,11 @@ export class Router implements ConnectorHost {
       allowPrivateAddresses,
       host: this,
     });
+  }
+
+  /** Envelopes of which nothing came, by reason. */
+  get drops(): Readonly<Record<string, number>> {
+    return this.#reports.drops;
   }
 
   get routes(): number {
@@ -215,17 +220,16 @@ export class Router implements ConnectorHost {
 
   /** Something new is to be sent to a peer: the next attempt is not far away. */
   urge(peer: PeerId): void {
-    if (this.#resting.size === 0) return;
-    const route = this.#resting.get(peer);
+    if (this.#retries.isEmpty) return;
+    const route = this.#retries.get(peer);
     if (route === undefined) return;
-    route.urgedAt = this.turn();
-    route.retryAt = Math.min(route.retryAt, route.attemptedAt + Math.min(route.pauseMs, this.#limits.busyRetryMs));
+    this.#retries.urge(route, this.turn());
     this.#lookAt(route);
   }
 
   /** Something new is known of how to reach a peer: no waiting for the next attempt. */
   retry(peer: PeerId): void {
-    const route = this.#resting.get(peer);
+    const route = this.#retries.get(peer);
     if (route !== undefined) this.#retryNow(route);
   }
 
@@ -237,36 +241,20 @@ export class Router implements ConnectorHost {
 
   // ---- Turns
 
-  /**
-   * The time of this turn. What leaves in consequence of what the caller does now leaves when the turn ends.
-   */
+  /** The time of this turn. What leaves in consequence of what the caller does now leaves when the turn ends. */
   turn(): Millis {
-    if (this.#isScheduled) return this.#turnAt;
-    this.#turnAt = this.#schedule.now();
-    if (this.#isStopped) return this.#turnAt;
-    this.#isScheduled = true;
-    this.#schedule.defer(this.#endTurn);
-    return this.#turnAt;
+    return this.#turns.begin();
   }
-
-  readonly #endTurn = (): void => {
-    this.#isScheduled = false;
-    if (!this.#isStopped) this.flush();
-  };
 
   /** Lets everything leave that is due. */
   flush(): void {
     const endpoint = this.#endpoint;
     const now = this.#schedule.now();
     let next = this.#options.host.beforeFlush(now);
-    this.#settle(now);
-    this.#write(now);
+    this.#store.settle(now);
+    this.#store.write(now);
     if (now >= this.#sweepAt) this.#sweep(now);
-    for (const route of this.#waiting) {
-      if (now < route.retryAt) continue;
-      this.#waiting.delete(route);
-      this.#lookAt(route);
-    }
+    for (const route of this.#retries.takeDue(now)) this.#lookAt(route);
     for (const peer of endpoint.takeDue(now)) this.#lookAt(this.#route(peer));
     const dirty = this.#dirty;
     this.#dirty = [];
@@ -274,11 +262,11 @@ export class Router implements ConnectorHost {
       route.isDirty = false;
       this.#flushRoute(route, now);
     }
-    for (const route of this.#waiting) next = Math.min(next, route.retryAt);
+    next = Math.min(next, this.#retries.nextAt);
     if (this.#options.lookup !== undefined) next = Math.min(next, this.#followMail(now));
     const giveBackAt = this.#unread.giveBack(now, (peer) => endpoint.mesgen.owes(peer, Infinity));
     next = Math.min(next, this.#sweepAt, giveBackAt, endpoint.nextDeadline ?? Infinity);
-    this.#arm(next <= now ? now + stuckMs : next, now);
+    this.#turns.comeAgain(next <= now ? now + stuckMs : next, now);
     this.#options.host.afterFlush();
   }
 
@@ -288,61 +276,9 @@ export class Router implements ConnectorHost {
     return current?.isOpen === true && !current.isSilent && !current.link.writable;
   }
 
-  /** Receipts and replies speak only of what is kept. */
-  #settle(now: Millis): void {
-    const settling = this.#endpoint.settle(now);
-    settling?.commit.then(
-      () => this.#endpoint.committed(settling.generation, this.turn()),
-      (error: unknown) => {
-        this.#unsettled = Math.max(this.#unsettled, settling.generation);
-        this.#storeFailed(error);
-      },
-    );
-  }
-
   /** Writes what is staged. @returns `undefined` when it is kept already; rejects when it could not be. */
   commit(): Promise<void> | undefined {
-    const commit = this.#endpoint.maps.commit();
-    commit?.catch((error: unknown) => this.#storeFailed(error));
-    return commit;
-  }
-
-  /** Writes what nothing waits for, and what could not be written before. */
-  #write(now: Millis): void {
-    const writing = this.#endpoint.tick(now);
-    if (writing !== undefined) {
-      writing.then(
-        () => this.#storeWorks(),
-        (error: unknown) => this.#storeFailed(error),
-      );
-    } else if (this.#isStoreBroken && !this.#endpoint.maps.dirty) this.#storeWorks();
-  }
-
-  /** Nothing more is taken in: it could be handed over again after a crash, or receipted without being kept. */
-  #storeFailed(error: unknown): void {
-    this.#isStoreBroken = true;
-    this.turn();
-    if (!this.#events.wants("store")) return;
-    this.#events.emit({ kind: "store", at: this.#schedule.now(), state: "failed", key: undefined, error });
-  }
-
-  /** Everything that was ever to be written is. */
-  #storeWorks(): void {
-    if (!this.#isStoreBroken) return;
-    this.#isStoreBroken = false;
-    this.#endpoint.committed(this.#unsettled, this.turn());
-  }
-
-  #arm(at: Millis, now: Millis): void {
-    // One that comes too early finds nothing to do and is armed anew.
-    if (at >= this.#timerAt || this.#isStopped) return;
-    this.#cancelTimer?.();
-    this.#timerAt = at;
-    this.#cancelTimer = this.#schedule.setTimer(() => {
-      this.#timerAt = Infinity;
-      this.#cancelTimer = undefined;
-      if (!this.#isStopped) this.flush();
-    }, at - now);
+    return this.#store.commit();
   }
 
   #lookAt(route: PeerRoute): void {
@@ -355,7 +291,7 @@ export class Router implements ConnectorHost {
 
   /** A link that came in for us. */
   accept(link: Link, transport: Transport): void {
-    if (this.#isStopped) {
+    if (this.#turns.isStopped) {
       link.start({ envelope: ignore, drain: ignore, closed: ignore });
       link.close("stopped");
       return;
@@ -380,7 +316,7 @@ export class Router implements ConnectorHost {
 
   #start(link: NodeLink): void {
     this.#links.add(link);
-    this.#tellLink(link, "opened", undefined);
+    this.#reports.link(link, "opened", undefined);
     link.link.start(link);
   }
 
@@ -404,7 +340,7 @@ export class Router implements ConnectorHost {
     this.#links.delete(link);
     this.#asked.delete(link);
     if (link.isSpokenTo && !link.isHeard) this.#spokenTo -= 1;
-    this.#tellLink(link, "closed", end);
+    this.#reports.link(link, "closed", end);
     if (link.whisperOf?.whisper === link) link.whisperOf.whisper = undefined;
     if (route !== undefined) {
       route.links = route.links.filter((other) => other !== link);
@@ -417,12 +353,12 @@ export class Router implements ConnectorHost {
       if (now - link.answeredAt >= steadyMs) {
         route.breaks = 0;
         route.failingSince = Infinity;
-      } else if (link.isAnswered && ++route.breaks > 1) this.#rest(route, this.#limits.busyRetryMs, now);
+      } else if (link.isAnswered && ++route.breaks > 1) this.#retries.rest(route, this.#limits.busyRetryMs, now);
       this.#lookAt(route);
     }
     const isWrong = end.reason === "closed-by-peer" && !link.isHeard;
     const error = new RouteError(isWrong ? "EGTP_WRONG_PEER" : "EGTP_NO_ANSWER", { cause: end.error ?? end.reason });
-    link.judge({ strategy: nameOf(link), error });
+    link.judge({ strategy: link.name, error });
     if (this.#links.size === 0) this.#onLinkless?.();
   }
 
@@ -434,7 +370,7 @@ export class Router implements ConnectorHost {
     }
     link.flights.clear();
     if ((end.reason === "closed" || end.reason === "idle") && link.refusal === undefined) return;
-    const name = nameOf(link);
+    const name = link.name;
     const failure = link.refusal ?? { strategy: name, error: end.error ?? new RouteError("EGTP_NO_ANSWER") };
     route.failedAt.set(name, now);
     if (link.refusal !== undefined) route.refusals.set(name, { at: now, failure });
@@ -447,9 +383,9 @@ export class Router implements ConnectorHost {
     const now = this.turn();
     this.envelopesIn += 1;
     this.bytesIn += linkBytesOf(bytes);
-    if (this.#isStoreBroken) {
+    if (this.#store.isBroken) {
       // As if lost on the way: it is sent again.
-      this.#drop(link.source, "store-failed", now);
+      this.#reports.dropped(link.source, "store-failed", now);
       link.link.resume();
       return;
     }
@@ -461,7 +397,7 @@ export class Router implements ConnectorHost {
       if (grant !== undefined) this.#options.admission.proved(grant, now);
       this.#opened(link, received, now);
     } else {
-      if (received.kind === "dropped") this.#drop(link.source, received.reason, now, received.error);
+      if (received.kind === "dropped") this.#reports.dropped(link.source, received.reason, now, received.error);
       else {
         const route = this.#route(received.peer);
         if (link.route === undefined && link.link.direction === "incoming" && !link.isSpokenTo) {
@@ -485,7 +421,7 @@ export class Router implements ConnectorHost {
 
   /** An envelope that a relay kept or passed on. Nobody is at its other end: no link is proven by it, and none is asked. */
   takeMail(bytes: Uint8Array, source: string): Promise<boolean> {
-    if (this.#isStopped || this.#isStoreBroken) return Promise.resolve(false);
+    if (this.#turns.isStopped || this.#store.isBroken) return Promise.resolve(false);
     const now = this.turn();
     this.envelopesIn += 1;
     this.bytesIn += linkBytesOf(bytes);
@@ -501,7 +437,7 @@ export class Router implements ConnectorHost {
         this.#unread.hold(received.peer, mail, now);
         return;
       }
-      if (received.kind === "dropped") this.#drop(source, received.reason, now, received.error);
+      if (received.kind === "dropped") this.#reports.dropped(source, received.reason, now, received.error);
       else {
         if (grant !== undefined) this.#options.admission.proved(grant, now);
         this.#heed(source, this.#route(received.peer), received, now);
@@ -582,8 +518,8 @@ export class Router implements ConnectorHost {
     if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.contactRecord !== undefined) this.#learnFrom(source, route, opened.contactRecord, now);
     if (opened.held !== undefined) this.#hold(route.peer, opened.held);
-    if (opened.fault !== undefined) this.#drop(source, "fault", now, opened.fault);
-    this.#tellSession(route, opened, now);
+    if (opened.fault !== undefined) this.#reports.dropped(source, "fault", now, opened.fault);
+    this.#reports.opened(route, opened, now);
   }
 
   #firstHeard(link: NodeLink, route: PeerRoute): void {
@@ -601,26 +537,21 @@ export class Router implements ConnectorHost {
     link.answeredAt = now;
     link.buckets = this.#options.admission.forAuthenticatedLink(now);
     this.#reached(route, link);
-    this.#tellLink(link, "answered", undefined);
+    this.#reports.link(link, "answered", undefined);
     link.judge("answered");
     this.#lookAt(route);
   }
 
   /** What failed before on the way to the peer is over. */
   #reached(route: PeerRoute, link: NodeLink): void {
-    route.failingSince = Infinity;
-    route.retryAt = -Infinity;
-    route.failures = [];
-    if (link.strategy !== undefined) route.failedAt.delete(nameOf(link));
-    this.#resting.delete(route.peer);
-    this.#waiting.delete(route);
+    this.#retries.reached(route);
+    if (link.strategy !== undefined) route.failedAt.delete(link.name);
   }
 
   /** The peer could not read what we sent, and so not our challenges in it. */
   #heedLost(route: PeerRoute, now: Millis): void {
     for (const link of route.links) if (!link.isAnswered) link.challengedAt = -Infinity;
-    if (!this.#events.wants("session")) return;
-    this.#events.emit({ kind: "session", at: now, state: "lost", peer: route.peer });
+    this.#reports.session(route.peer, "lost", now);
   }
 
   /** Its messages are handed over when what guards them is on disk. */
@@ -631,7 +562,7 @@ export class Router implements ConnectorHost {
       },
       (error: unknown) => {
         this.#endpoint.discard(peer);
-        this.#storeFailed(error);
+        this.#store.failed(error);
       },
     );
   }
@@ -643,7 +574,7 @@ export class Router implements ConnectorHost {
       this.#options.book.learn(record, route.peer, now);
     } catch (error) {
       if (!(error instanceof EgtpError)) throw error;
-      this.#drop(source, "bad-record", now, error);
+      this.#reports.dropped(source, "bad-record", now, error);
     }
   }
 
@@ -684,19 +615,14 @@ export class Router implements ConnectorHost {
     if (lost.length > 0) this.#heedLost(route, now);
     route.session = "none";
     route.isUrgent = true;
-    if (this.#events.wants("session")) this.#events.emit({ kind: "session", at: now, state: "unreadable", peer });
-  }
-
-  #drop(source: string, reason: string, now: Millis, error?: EgtpError): void {
-    this.drops[reason] = (this.drops[reason] ?? 0) + 1;
-    if (this.#events.wants("drop")) this.#events.emit({ kind: "drop", at: now, reason, source, error });
+    this.#reports.session(peer, "unreadable", now);
   }
 
   // ---- Sending
 
   #flushRoute(route: PeerRoute, now: Millis): void {
     let link = route.choose();
-    if (link === undefined && !route.isConnecting && now < this.#dueAt(route)) {
+    if (link === undefined && !route.isConnecting && now < this.#retries.dueAt(route)) {
       // Everything else failed a moment ago: what fell silent may still be heard at the other end.
       link = route.links.find((silent) => silent.isOpen);
     }
@@ -716,7 +642,7 @@ export class Router implements ConnectorHost {
       this.#giveUp(route, route.failures, now);
     }
     // It may stay silent, so that another way is found at once.
-    if (link.isSilent && this.#hasWords(route, now)) this.#waiting.add(route);
+    if (link.isSilent && this.#hasWords(route, now)) this.#retries.wait(route);
   }
 
   /** Sends what there is to say, as long as the link takes it. */
@@ -796,7 +722,7 @@ export class Router implements ConnectorHost {
     if (route === undefined || !link.flights.delete(envelope)) return;
     this.#unread.settled(envelope, fate.state !== "refused");
     if (fate.state === "refused") {
-      link.refusal = { strategy: nameOf(link), error: fate.error, rejected: fate.reason };
+      link.refusal = { strategy: link.name, error: fate.error, rejected: fate.reason };
     } else this.#reached(route, link);
     if (flight === undefined) return;
     const now = this.turn();
@@ -855,7 +781,7 @@ export class Router implements ConnectorHost {
       return;
     }
     link.isSilent = true;
-    this.#tellLink(link, "silent", undefined);
+    this.#reports.link(link, "silent", undefined);
     const { route } = link;
     if (route !== undefined) {
       if (route.current === link) {
@@ -864,7 +790,7 @@ export class Router implements ConnectorHost {
       }
       this.#lookAt(route);
     }
-    link.judge({ strategy: nameOf(link), error: new RouteError("EGTP_NO_ANSWER") });
+    link.judge({ strategy: link.name, error: new RouteError("EGTP_NO_ANSWER") });
   }
 
   // ---- Reaching peers
@@ -874,10 +800,10 @@ export class Router implements ConnectorHost {
   }
 
   #seekLink(route: PeerRoute, now: Millis): void {
-    if (route.isConnecting || this.#isStopped) return;
+    if (route.isConnecting || this.#turns.isStopped) return;
     if (!this.#hasWords(route, now)) {
       route.isUrgent = false;
-      this.#waiting.delete(route);
+      this.#retries.stopWaiting(route);
       return;
     }
     if (route.fault !== undefined) {
@@ -885,17 +811,17 @@ export class Router implements ConnectorHost {
       this.#giveUp(route, route.failures, now);
       return;
     }
-    const dueAt = this.#dueAt(route);
+    const dueAt = this.#retries.dueAt(route);
     if (now < dueAt) {
       if (route.failures.length === 0 || now < route.supersededUntil) route.retryAt = dueAt;
       if (route.failures.length > 0 && this.#endpoint.delivery.mustFailFast(route.peer))
         this.#failFast(route, route.failures, now);
-      this.#waiting.add(route);
+      this.#retries.wait(route);
       return;
     }
     route.isUrgent = false;
     route.isConnecting = true;
-    this.#waiting.delete(route);
+    this.#retries.stopWaiting(route);
     this.connector.connect(route).then(
       (failures) => this.#connected(route, failures),
       (error: unknown) => this.#connected(route, [{ strategy: "node", error }]),
@@ -904,7 +830,7 @@ export class Router implements ConnectorHost {
 
   #connected(route: PeerRoute, failures: readonly StrategyFailure[] | undefined): void {
     route.isConnecting = false;
-    if (this.#isStopped) return;
+    if (this.#turns.isStopped) return;
     const now = this.turn();
     this.#lookAt(route);
     if (failures === undefined) return;
@@ -912,27 +838,8 @@ export class Router implements ConnectorHost {
     // Closed without a word: the peer may have no key left to say more under.
     if (route.supersededUntil > -Infinity) route.supersededUntil = now + this.#limits.supersededMs;
     if (route.failingSince === Infinity) route.failingSince = now;
-    this.#rest(route, now - route.failingSince, now);
+    this.#retries.rest(route, now - route.failingSince, now);
     if (!route.links.some((link) => link.isOpen)) this.#giveUp(route, failures, now);
-  }
-
-  /** Nothing is tried for a while; for how long depends on what the program sends meanwhile. */
-  #rest(route: PeerRoute, pauseMs: Millis, now: Millis): void {
-    const { minRetryMs, busyRetryMs, maxRetryMs } = this.#limits;
-    route.attemptedAt = now;
-    if (this.#endpoint.delivery.mustFailFast(route.peer)) route.failedFastAt = now;
-    route.pauseMs = Math.max(pauseMs, minRetryMs);
-    const waitMs = Math.min(route.pauseMs, Math.max(busyRetryMs, now - route.urgedAt), maxRetryMs);
-    route.retryAt = now + Math.ceil(waitMs * (0.75 + this.#options.randomBytes(1)[0]! / 512));
-    this.#resting.set(route.peer, route);
-  }
-
-  /** Before this nothing is tried. What must fail fast is tried at once, unless its like failed a moment ago. */
-  #dueAt(route: PeerRoute): Millis {
-    const { supersededUntil } = route;
-    if (route.isUrgent) return supersededUntil;
-    if (!this.#endpoint.delivery.mustFailFast(route.peer)) return Math.max(route.retryAt, supersededUntil);
-    return Math.max(Math.min(route.retryAt, route.failedFastAt + this.#limits.minRetryMs), supersededUntil);
   }
 
   #failFast({ peer }: PeerRoute, reasons: readonly StrategyFailure[], now: Millis): void {
@@ -958,10 +865,8 @@ export class Router implements ConnectorHost {
     }
   }
 
-  failed(route: PeerRoute, { strategy, error }: StrategyFailure): void {
-    if (!this.#events.wants("dial-failed")) return;
-    const typed = error instanceof EgtpError ? error : new RouteError("EGTP_NO_ANSWER", { cause: error });
-    this.#events.emit({ kind: "dial-failed", at: this.#schedule.now(), peer: route.peer, strategy, error: typed });
+  failed(route: PeerRoute, failure: StrategyFailure): void {
+    this.#reports.dialFailed(route, failure);
   }
 
   /** The route of a peer, made if there is none. */
@@ -980,7 +885,7 @@ export class Router implements ConnectorHost {
     for (const [peer, route] of this.#routes) {
       if (this.#routes.size < this.#limits.maxRoutes || looks-- === 0) return;
       this.#routes.delete(peer);
-      if (route.isIdle && !this.#waiting.has(route)) this.#resting.delete(peer);
+      if (route.isIdle && !this.#retries.isWaiting(route)) this.#retries.forget(peer);
       else this.#routes.set(peer, route);
     }
   }
@@ -999,49 +904,14 @@ export class Router implements ConnectorHost {
         this.#send(link, route, farewell, undefined, now);
       }
     }
-    this.#isStopped = true;
+    this.#turns.stop();
     this.#unread.close();
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
     this.connector.stop();
     for (const link of this.#links) link.link.close("stopped");
     if (this.#links.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onLinkless = resolve;
     });
-  }
-
-  // ---- Events
-
-  #tellLink(
-    { link, transport, route }: NodeLink,
-    state: "opened" | "answered" | "silent" | "closed",
-    end: LinkEnd | undefined,
-  ): void {
-    if (!this.#events.wants("link")) return;
-    this.#events.emit({
-      kind: "link",
-      at: this.#schedule.now(),
-      state,
-      direction: link.direction,
-      peer: route?.peer,
-      transport: transport.kind,
-      remote: link.remote,
-      reason: end?.reason,
-    });
-  }
-
-  #tellSession(route: PeerRoute, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
-    const before = route.session;
-    const after =
-      opened.early && before !== "established" ? "early" : before === "none" || !opened.early ? "established" : before;
-    route.session = after;
-    if (!opened.restarted && !opened.superseded && before === after) return;
-    if (!this.#events.wants("session")) return;
-    const { peer } = route;
-    if (opened.restarted) this.#events.emit({ kind: "session", at: now, state: "restarted", peer });
-    if (opened.superseded) this.#events.emit({ kind: "session", at: now, state: "superseded", peer });
-    if (before !== after) this.#events.emit({ kind: "session", at: now, state: after, peer });
   }
 }
 
@@ -1053,10 +923,6 @@ function ignore(): void {}
 function wantsWord(link: NodeLink): boolean {
   if (link.responses.length > 0) return true;
   return !link.isAnswered && !link.isRelayed && link.challengedAt === -Infinity && !link.isSilent;
-}
-
-function nameOf(link: NodeLink): string {
-  return link.strategy === undefined ? `incoming ${link.link.remote}` : strategyText(link.strategy);
 }
 
 /** The offer an envelope travels under; `undefined` when it travels under a session. */
