@@ -10,7 +10,7 @@ import { menu, stagePages } from "./lib/pages.mjs";
 
 const folder = import.meta.dirname;
 installOnce(folder, () => console.error("installing into site/node_modules (about 75 MB, once)"));
-const { Application, Converter, OptionDefaults, ReflectionKind } = await import("typedoc");
+const { Application, Comment, Converter, OptionDefaults, ReflectionKind } = await import("typedoc");
 
 const output = join(folder, "dist", "html");
 rmSync(output, { recursive: true, force: true });
@@ -45,12 +45,19 @@ const app = await Application.bootstrap({
   logLevel: "Warn",
 });
 
-// An entry is called what it is imported by, not what its file is called.
+// An entry is called what it is imported by, not what its file is called, and leads to the README of its package.
 app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
   for (const module of project.getReflectionsByKind(ReflectionKind.Module)) {
     const source = module.sources?.[0]?.fullFileName ?? project.getSymbolIdFromReflection(module)?.fileName;
     const entry = entries.find((one) => source?.endsWith(one.source));
-    if (entry !== undefined) module.name = entry.name;
+    if (entry === undefined) continue;
+    module.name = entry.name;
+    const name = entry.name.split("/", 2).join("/");
+    const readme = project.documents?.find((page) => page.name === name);
+    module.comment = new Comment([
+      { kind: "text", text: "How to use it, with examples: " },
+      { kind: "inline-tag", tag: "@link", text: `${name}, README`, target: readme },
+    ]);
   }
 });
 
