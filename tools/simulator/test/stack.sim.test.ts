@@ -2,9 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { realStack, runStack, stackProfiles } from "../src/index.ts";
 
+/** Of those that take the longest, CI runs more in a step of its own. */
+const seedsOf = { storm: 5, mail: 5, cluster: 1 };
+
 describe.each(stackProfiles)("P1, P2, P4, P6 by way of relays: %s", (profile) => {
   it("every message comes to its end, once, and every envelope is accounted for", { timeout: 120_000 }, async () => {
-    for (let seed = 1; seed <= 5; seed++) {
+    for (let seed = 1; seed <= seedsOf[profile]; seed++) {
       const { violations } = await runStack(seed, profile, { stack: realStack, realCrypto: seed === 5 });
       expect({ seed, violations }).toEqual({ seed, violations: [] });
     }

@@ -5,7 +5,7 @@ import { MemoryDirectoryStore, metatrackerServer } from "@egtp/metatracker/serve
 import { createNode } from "@egtp/node";
 import { relayClient } from "@egtp/relay";
 import { LmdbMailboxStore } from "@egtp/relay/lmdb";
-import { relayServer } from "@egtp/relay/server";
+import { relayServer, SharedMailboxStore } from "@egtp/relay/server";
 import type { Stack } from "./stack-world.ts";
 
 export const realStack: Stack = {
@@ -13,6 +13,7 @@ export const realStack: Stack = {
   relayClient,
   relayServer,
   openMailboxes: (folder, options) => LmdbMailboxStore.open(folder, options),
+  SharedMailboxStore,
   metatrackers,
   metatrackerServer,
   MemoryDirectoryStore,

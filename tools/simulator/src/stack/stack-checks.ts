@@ -137,21 +137,22 @@ function checkKeptMail({ watch, relays, peers, violate }: StackWorld): void {
   }
 }
 
-/** in = passed + stored, and stored = delivered + expired + dropped + waiting. */
+/** in = passed + stored, and stored = delivered + expired + dropped + elsewhere + waiting. */
 function checkRelays({ relays, violate }: StackWorld): void {
   for (const { name, store } of relays) {
     if (store === undefined) continue;
-    const { taken, passed, stored, withdrawn, held, found, delivered, expired, dropped, waiting } = store.counts();
+    const { taken, passed, stored, withdrawn, held, found, delivered, expired, dropped, elsewhere, waiting } =
+      store.counts();
     if (taken !== passed + stored + withdrawn + held) {
       violate(
         "balance",
         `${name} took ${taken}: ${passed} passed, ${stored} stored, ${withdrawn} withdrawn, ${held} held`,
       );
     }
-    if (found + stored !== delivered + expired + dropped + waiting) {
+    if (found + stored !== delivered + expired + dropped + elsewhere + waiting) {
       violate(
         "balance",
-        `${name} found ${found} and stored ${stored}: ${delivered} delivered, ${expired} expired, ${dropped} dropped, ${waiting} wait`,
+        `${name} found ${found} and stored ${stored}: ${delivered} delivered, ${expired} expired, ${dropped} dropped, ${elsewhere} elsewhere, ${waiting} wait`,
       );
     }
     if (held > 0) violate("balance", `${name} holds ${held} mails in memory though nothing is under way`);

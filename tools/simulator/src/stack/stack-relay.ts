@@ -1,8 +1,10 @@
-/** A relay of a run: a real node with the relay's service, its mailboxes on a simulated disk of their own. */
+/** A relay of a run: a real node with the relay's service, its mailboxes on a simulated disk of their own, or shared with others. */
 
 import type { EgtpNode, NodeOptions } from "@egtp/node";
+import type { MailboxSeams } from "@egtp/relay/lmdb";
 import type { MailboxLimits, MailboxStore, RelayServer } from "@egtp/relay/server";
 import type { CrashKind } from "../sim-peer.ts";
+import { EngineLog } from "./mail-engine.ts";
 import type { Process } from "./process.ts";
 import { RecordDisk } from "./record-disk.ts";
 import type { StackWorld } from "./stack-world.ts";
@@ -27,18 +29,24 @@ export class StackRelay extends Station {
   }
 
   protected async nodeOptions(process: Process): Promise<Partial<NodeOptions>> {
-    const { stack, crypto } = this.world;
-    const store = await stack.openMailboxes("", {
-      limits: this.#limits,
-      seams: {
-        openFile: (_folder, options) => this.mailDisk.open(process, options),
-        random: (length) => crypto.randomBytes(length),
-        now: () => process.now(),
-      },
-    });
+    const { stack } = this.world;
+    const store = await this.#openStore(process);
     this.store = store;
     this.server = stack.relayServer({ store });
     return { services: ["relay"], parts: [this.server], lookup: this.world.lookupFor(this) };
+  }
+
+  async #openStore(process: Process): Promise<MailboxStore> {
+    const { stack, crypto, engine } = this.world;
+    const random = (length: number): Uint8Array => crypto.randomBytes(length);
+    const now = (): number => process.now();
+    const limits = this.#limits;
+    if (engine === undefined) {
+      const openFile: MailboxSeams["openFile"] = (_folder, options) => this.mailDisk.open(process, options);
+      return stack.openMailboxes("", { limits, seams: { openFile, random, now } });
+    }
+    const setTimer = (task: () => void, delayMs: number): (() => void) => process.setTimer(task, delayMs);
+    return new stack.SharedMailboxStore(new EngineLog(engine, process), { limits, seams: { random, now, setTimer } });
   }
 
   protected prepare(_node: EgtpNode, _process: Process): void {}

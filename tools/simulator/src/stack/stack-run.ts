@@ -10,6 +10,7 @@ import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import type { Violation } from "../world.ts";
 import { Attacker } from "./attacker.ts";
+import { MailEngine } from "./mail-engine.ts";
 import { checkAll } from "./stack-checks.ts";
 import { StackMetatracker } from "./stack-metatracker.ts";
 import { type Patience, StackPeer } from "./stack-peer.ts";
@@ -21,9 +22,11 @@ export type StackProfile =
   /** Everything at once. */
   | "storm"
   /** A peer that is away while mail comes for it, and little else goes wrong: all arrives, in order. */
-  | "mail";
+  | "mail"
+  /** Relays that keep their mail together, in an engine of which much goes wrong; all of them are killed now and then. */
+  | "cluster";
 
-export const stackProfiles: readonly StackProfile[] = ["storm", "mail"];
+export const stackProfiles: readonly StackProfile[] = ["storm", "mail", "cluster"];
 
 export interface StackReport {
   readonly seed: number;
@@ -38,6 +41,8 @@ export interface StackReport {
   readonly log: readonly string[];
 }
 
+const plays: Readonly<Record<StackProfile, (world: StackWorld) => Promise<void>>> = { storm, mail, cluster };
+
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
 const hourMs = 60 * minuteMs;
@@ -45,7 +50,7 @@ const hourMs = 60 * minuteMs;
 export async function runStack(seed: number, profile: StackProfile, options: StackWorldOptions): Promise<StackReport> {
   const world = new StackWorld(seed, options);
   try {
-    await (profile === "storm" ? storm(world) : mail(world));
+    await plays[profile](world);
   } catch (error) {
     if (error instanceof EventStorm) world.violate("P6", error.message);
     else if (error instanceof NonceReuse) world.violate("P3", error.message);
@@ -318,4 +323,64 @@ async function mail(world: StackWorld): Promise<void> {
   await world.runUntil(backAt);
   for (const heal of world.heals.splice(0)) heal();
   await checkAll(world, killedAt === undefined ? { inOrder: away } : {});
+}
+
+// ---- Relays that keep their mail together
+
+async function cluster(world: StackWorld): Promise<void> {
+  const { random, clock, script } = world;
+  const engine = new MailEngine(clock, random.fork());
+  world.engine = engine;
+  populate(world, {
+    metatrackers: 1,
+    relays: 2 + random.below(2),
+    peers: random.chance(0.6) ? 2 : 3,
+    isOneLying: false,
+    listens: () => false,
+    areQuotasSmall: false,
+    areRelaysTold: true,
+    sealedSender: random.chance(0.2),
+    keepsOutbox: random.chance(0.3),
+  });
+  world.weather = { latencyMs: 2 + random.unit() * 50, loss: 0 };
+  await begin(world);
+  await world.pass(10 * secondMs);
+  engine.weather = {
+    latencyMs: 1 + random.unit() * 20,
+    loss: random.chance(0.5) ? 0 : 0.2 * random.unit(),
+    untold: random.chance(0.5) ? 0 : 0.3 * random.unit(),
+    lagMs: random.chance(0.5) ? 0 : random.unit() * secondMs,
+  };
+  const until = clock.now + 60 * secondMs;
+  const downMs = (chance: Random): number => 50 + chance.unit() * 8 * secondMs;
+  script.every(100 + random.unit() * secondMs, until, (chance) => {
+    const from = chance.pick(world.peers);
+    for (let i = chance.below(5); i >= 0; i--) {
+      from.send(world.other(from, chance), 4 + chance.below(500), chance.chance(0.2), "long");
+    }
+  });
+  if (random.chance(0.7)) {
+    script.every(15 * secondMs, until, (chance) => {
+      engine.leaderAt = clock.now + chance.unit() * 7 * secondMs;
+      world.log(() => `the engine has no leader until ${engine.leaderAt.toFixed(0)}`);
+    });
+  }
+  if (random.chance(0.7)) {
+    script.every(8 * secondMs, until, (chance) => {
+      chance.pick(world.relays).crashMail("kept", chance.pick(["kept", "lost"]), downMs(chance), chance.chance(0.3));
+    });
+  }
+  if (random.chance(0.5)) {
+    script.every(20 * secondMs, until, (chance) => chance.pick(world.peers).crash("kept", downMs(chance), false));
+  }
+  if (random.chance(0.5)) {
+    script.every(10 * secondMs, until, (chance) => {
+      const [peer, relay] = [chance.pick(world.peers), chance.pick(world.relays)];
+      world.cutOff(peer, relay, chance.pick(["both ways", "one way", "told"]), chance.unit() * 20 * secondMs);
+    });
+  }
+  await world.runUntil(until);
+  for (const heal of world.heals.splice(0)) heal();
+  engine.weather = { latencyMs: 2, loss: 0, untold: 0, lagMs: 0 };
+  await checkAll(world);
 }

@@ -153,6 +153,34 @@ export const stackVariants: readonly StackVariant[] = [
       },
     ],
   },
+  {
+    name: "cluster-hands-over-only-what-it-is-told-of",
+    rule: "What waited before a relay followed a mailbox, or was not told of, is read.",
+    profile: "cluster",
+    withinSeeds: 2,
+    package: "relay",
+    edits: [
+      {
+        file: "shared-store.ts",
+        find: "?? (await this.#read(box, tail, last, room))",
+        replace: "?? []",
+      },
+    ],
+  },
+  {
+    name: "cluster-answers-for-an-engine-that-does-not",
+    rule: "Mail is stored when a quorum of the engine says so.",
+    profile: "cluster",
+    withinSeeds: 40,
+    package: "relay",
+    edits: [
+      {
+        file: "shared-store.ts",
+        find: "      box.notAdded(facts);\n      throw error;",
+        replace: '      box.notAdded(facts);\n      return { state: "stored", number: 1, until: facts.until };',
+      },
+    ],
+  },
 ];
 
 /** @throws when the lines that it changes are not there any more. */
@@ -167,5 +195,6 @@ export async function loadStackVariant({ package: name, edits }: StackVariant): 
     relayClient: (client as typeof relay).relayClient,
     relayServer: (relayed as typeof server).relayServer,
     openMailboxes: (folder, options) => (mailboxes as typeof lmdb).LmdbMailboxStore.open(folder, options),
+    SharedMailboxStore: (relayed as typeof server).SharedMailboxStore,
   };
 }

@@ -7,7 +7,7 @@ import type { createNode, Lookup, NodeEvent } from "@egtp/node";
 import { type MemoryHop, MemoryNetwork } from "@egtp/node/memory";
 import type { relayClient } from "@egtp/relay";
 import type { LmdbMailboxStore } from "@egtp/relay/lmdb";
-import type { relayServer } from "@egtp/relay/server";
+import type { relayServer, SharedMailboxStore } from "@egtp/relay/server";
 import { Clock, EventStorm } from "../clock.ts";
 import { NonceWatch, simulatedCrypto, watched } from "../crypto.ts";
 import { type Entry, Ledger } from "../ledger.ts";
@@ -16,6 +16,7 @@ import { Random } from "../random.ts";
 import { Script } from "../script.ts";
 import { actMark, type Violation } from "../world.ts";
 import { EnvelopeWatch, label } from "./envelope-watch.ts";
+import type { MailEngine } from "./mail-engine.ts";
 import type { StackMetatracker } from "./stack-metatracker.ts";
 import type { Patience, StackPeer } from "./stack-peer.ts";
 import type { StackRelay } from "./stack-relay.ts";
@@ -27,6 +28,7 @@ export interface Stack {
   readonly relayClient: typeof relayClient;
   readonly relayServer: typeof relayServer;
   readonly openMailboxes: typeof LmdbMailboxStore.open;
+  readonly SharedMailboxStore: typeof SharedMailboxStore;
   readonly metatrackers: typeof metatrackers;
   readonly metatrackerServer: typeof metatrackerServer;
   readonly MemoryDirectoryStore: typeof MemoryDirectoryStore;
@@ -83,6 +85,8 @@ export class StackWorld {
   readonly lines: string[] = [];
   readonly recorded: RecordedHop[] = [];
   weather: Weather = fairWeather;
+  /** Where the relays keep their mail together; `undefined`: each on a disk of its own. */
+  engine: MailEngine | undefined;
   /** Envelopes that travelled, by `from>to`. */
   readonly hops = new Map<string, number>();
   hopCount = 0;
