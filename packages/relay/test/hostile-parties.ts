@@ -18,7 +18,9 @@ import {
   registerRequest,
   writeMailId,
 } from "../src/protocol.ts";
+import { MemoryMailboxStore, relayServer } from "../src/server.ts";
 import { envelope, Owner, passAlong } from "./relay-parties.ts";
+import { SlowStore } from "./slow-store.ts";
 import { World } from "./world.ts";
 
 const kinds = ["limits", "register", "unregister", "pass-along", "message", "collect", "acknowledge"] as const;
@@ -141,50 +143,56 @@ async function heard(promise: Promise<unknown>): Promise<void> {
 /** A client that says anything to a relay. */
 export async function clientsSayAnything(run: FuzzRun): Promise<void> {
   await fuzz(
-    fc.asyncProperty(fc.array(saying, { minLength: 1, maxLength: 60, size: "max" }), async (sayings) => {
-      const world = new World();
-      const { node: relay, relay: watched } = await world.relay("relay");
-      const owner = new Owner((await world.join("owner")).node, relay.peerId);
-      const sender = (await world.join("sender")).node;
-      const liar = (await world.join("liar")).node;
-      await world.time.of(owner.register());
-      // It has a mailbox like any other.
-      const mine = await world.time.of(
-        liar.request(relay.peerId, registerRequest, { run: runId, first: true, standby: false }),
-      );
-      const others = [owner.node, liar].map(({ peerId }) => peerIdToBytes(peerId));
-      const bodies = requests(others, mine.state === "active" ? mine.tag.slice() : tag);
-      const answers: Promise<void>[] = [];
-      let sent = 0;
-      const honest = async () => {
-        sent += 1;
-        const status = await world.time.of(
-          passAlong(sender, relay.peerId, owner.node.peerId, envelope(1_000_000 + sent), world.time.now()),
+    fc.asyncProperty(
+      fc.array(saying, { minLength: 1, maxLength: 60, size: "max" }),
+      fc.boolean(),
+      async (sayings, isSlow) => {
+        const world = new World();
+        const pause = () => new Promise<void>((resolve) => world.time.setTimer(resolve, 3));
+        const server = relayServer({ store: isSlow ? new SlowStore(pause) : new MemoryMailboxStore() });
+        const relay = (await world.join("relay", { parts: [server], services: ["relay"] })).node;
+        const owner = new Owner((await world.join("owner")).node, relay.peerId);
+        const sender = (await world.join("sender")).node;
+        const liar = (await world.join("liar")).node;
+        await world.time.of(owner.register());
+        // It has a mailbox like any other.
+        const mine = await world.time.of(
+          liar.request(relay.peerId, registerRequest, { run: runId, first: true, standby: false }),
         );
-        assert.equal(status.state, "passed");
-      };
-      await honest();
-      for (const said of sayings) {
-        const type = raw[said.kind]!;
-        const body = bodyOf(said, bodies);
-        answers.push(heard(said.asks ? liar.request(relay.peerId, type, body) : liar.send(relay.peerId, type, body)));
-        if (said.laterMs > 0) await world.time.pass(said.laterMs);
-      }
-      await honest();
-      await world.time.of(Promise.all(answers));
-      await honest();
-      // Beside what the liar had it keep.
-      const own = owner.contents.filter((content) => content > 1_000_000 && content <= 1_000_000 + sent);
-      assert.deepEqual(own, [1_000_001, 1_000_002, 1_000_003]);
-      // And every envelope is counted, once; what was held for a mailbox that was given up, when its time is over.
-      await world.time.pass(1_000);
-      const { in: taken, refused, storeFailures, mailboxes } = watched.server.stats();
-      const refusals = Object.values(refused).reduce((sum, count) => sum + count, 0);
-      assert.equal(taken, mailboxes.passed + mailboxes.stored + mailboxes.held + refusals);
-      assert.equal(mailboxes.stored, mailboxes.delivered + mailboxes.expired + mailboxes.dropped + mailboxes.waiting);
-      assert.equal(storeFailures, 0);
-      await world.end();
-    }),
+        const others = [owner.node, liar].map(({ peerId }) => peerIdToBytes(peerId));
+        const bodies = requests(others, mine.state === "active" ? mine.tag.slice() : tag);
+        const answers: Promise<void>[] = [];
+        let sent = 0;
+        const honest = async () => {
+          sent += 1;
+          const status = await world.time.of(
+            passAlong(sender, relay.peerId, owner.node.peerId, envelope(1_000_000 + sent), world.time.now()),
+          );
+          assert.equal(status.state, "passed");
+        };
+        await honest();
+        for (const said of sayings) {
+          const type = raw[said.kind]!;
+          const body = bodyOf(said, bodies);
+          answers.push(heard(said.asks ? liar.request(relay.peerId, type, body) : liar.send(relay.peerId, type, body)));
+          if (said.laterMs > 0) await world.time.pass(said.laterMs);
+        }
+        await honest();
+        await world.time.of(Promise.all(answers));
+        await honest();
+        // Beside what the liar had it keep.
+        const own = owner.contents.filter((content) => content > 1_000_000 && content <= 1_000_000 + sent);
+        assert.deepEqual(own, [1_000_001, 1_000_002, 1_000_003]);
+        // And every envelope is counted, once; what was held for a mailbox that was given up, when its time is over.
+        await world.time.pass(1_000);
+        const { in: taken, refused, storeFailures, mailboxes } = server.stats();
+        const refusals = Object.values(refused).reduce((sum, count) => sum + count, 0);
+        assert.equal(taken, mailboxes.passed + mailboxes.stored + mailboxes.held + refusals);
+        assert.equal(mailboxes.stored, mailboxes.delivered + mailboxes.expired + mailboxes.dropped + mailboxes.waiting);
+        assert.equal(storeFailures, 0);
+        await world.end();
+      },
+    ),
     run,
   );
 }
