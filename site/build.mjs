@@ -29,6 +29,8 @@ const app = await Application.bootstrap({
   navigation: { includeGroups: true, excludeReferences: true },
   modifierTags: [...OptionDefaults.modifierTags, "@alias"], // of knip
   excludeTags: [...OptionDefaults.excludeTags, "@alias"],
+  searchInDocuments: true,
+  searchInComments: true,
   excludeInternal: true,
   excludePrivate: true,
   excludeExternals: true,
