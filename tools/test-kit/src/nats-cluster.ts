@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "vitest";
+import { CutLine } from "./cut-line.ts";
 
 /** Whether there is a `nats-server` on this machine. */
 export const hasNatsServer = spawnSync("nats-server", ["--version"]).status === 0;
@@ -34,26 +35,35 @@ function declareAbsent(name: string): void {
 /** Clusters that this process started. */
 let clusters = 0;
 const firstPort = 20_000;
-/** Ports of one server: for clients, for the other servers, for the monitor. */
-const portsPerServer = 3;
 const maxServers = 5;
+/** Ports of one server: for clients, for the other servers, for the monitor; then its lines to each of them. */
+const portsPerServer = 3 + maxServers;
 
 interface RunningServer {
   readonly process: ChildProcess;
   readonly ended: Promise<void>;
 }
 
-/** What a server's monitor says of a stream. */
+/** What is read of what a server's monitor says at `/jsz`. */
+interface ServerReport {
+  readonly meta_cluster?: { readonly leader?: string };
+  readonly account_details?: readonly { readonly stream_detail?: readonly StreamDetail[] }[];
+}
+
 interface StreamDetail {
   readonly name: string;
   readonly cluster?: { readonly leader?: string };
 }
+
+const lookAgainMs = 20;
 
 export class NatsCluster {
   readonly #folder = mkdtempSync(join(tmpdir(), "egtp-nats-"));
   readonly #host: string;
   readonly #firstPort: number;
   readonly #servers: (RunningServer | undefined)[];
+  /** From a server to each of the others. */
+  readonly #lines: { readonly from: number; readonly to: number; readonly line: CutLine }[] = [];
 
   private constructor(size: number) {
     const { pid } = process;
@@ -66,7 +76,10 @@ export class NatsCluster {
   static async start(size: 1 | 3 | 5 = 1): Promise<NatsCluster> {
     const cluster = new NatsCluster(size);
     try {
-      await Promise.all(cluster.#servers.map((_, n) => cluster.restart(n)));
+      await cluster.#openLines();
+      // The first dials the others, who listen by then: one that finds nobody tries again after a second.
+      for (let n = size - 1; n >= 0; n--) await cluster.#spawn(n);
+      await Promise.all(cluster.#servers.map((_, n) => cluster.#untilReady(n)));
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -96,8 +109,14 @@ export class NatsCluster {
     this.#servers[n] = undefined;
   }
 
-  /** Starts a server that does not run, with what it kept. Resolves when it knows the cluster's leader. */
+  /** Starts a server that does not run, with what it kept. Resolves when it is well and knows the cluster's leader. */
   async restart(n: number): Promise<void> {
+    await this.#spawn(n);
+    await this.#untilReady(n);
+  }
+
+  /** Resolves when it listens. */
+  async #spawn(n: number): Promise<void> {
     const folder = join(this.#folder, `n${n}`);
     mkdirSync(folder, { recursive: true });
     const config = {
@@ -109,7 +128,9 @@ export class NatsCluster {
         cluster: {
           name: "test",
           listen: this.#address(n, 1),
-          routes: this.#servers.map((_, other) => `nats://${this.#address(other, 1)}`),
+          // Nobody listens there: servers must not find each other but by the lines that can be cut.
+          advertise: this.#address(n, 3 + n),
+          routes: this.#servers.flatMap((_, to) => (to === n ? [] : [`nats://${this.#address(n, 3 + to)}`])),
         },
       }),
     };
@@ -119,8 +140,25 @@ export class NatsCluster {
       child.once("exit", () => resolve());
     });
     this.#servers[n] = { process: child, ended };
-    const isAlone = this.#servers.length === 1;
-    await saidBy(child, isAlone ? /Server is ready/ : /JetStream cluster (new )?metadata leader/);
+    await saidBy(child, this.#servers.length === 1 ? /Server is ready/ : /Listening for route connections/);
+  }
+
+  /** Asks until it says so: it tells nobody of its own accord, and one that comes late logs nothing of a leader that it finds. */
+  async #untilReady(n: number): Promise<void> {
+    const { ended, process } = this.#running(n);
+    while (!(await this.#isReady(n))) {
+      if (process.exitCode !== null) throw new Error(`Server n${n} ended`);
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, lookAgainMs))]);
+    }
+  }
+
+  async #isReady(n: number): Promise<boolean> {
+    const isHealthy = await fetch(`${this.monitorUrl(n)}/healthz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (!isHealthy || this.#servers.length === 1) return isHealthy;
+    return ((await this.#report(n))?.meta_cluster?.leader ?? "") !== "";
   }
 
   /** Stops a server in its tracks, as a network does that swallows everything. */
@@ -132,14 +170,20 @@ export class NatsCluster {
     this.#running(n).process.kill("SIGCONT");
   }
 
+  /** Cuts a server off from the others. Clients still reach it, and it does not know at once that it is alone. */
+  isolate(n: number): void {
+    for (const { line } of this.#linesOf(n)) line.cut();
+  }
+
+  rejoin(n: number): void {
+    for (const { line } of this.#linesOf(n)) line.mend();
+  }
+
   /** The server that leads a stream, as the first says that can be asked; `undefined` while none is known to. */
   async leaderOf(stream: string): Promise<number | undefined> {
     for (const [n, server] of this.#servers.entries()) {
       if (server === undefined) continue;
-      const answer = await fetch(`${this.monitorUrl(n)}/jsz?streams=true`, { signal: AbortSignal.timeout(2_000) })
-        .then((response) => response.json() as Promise<{ account_details?: { stream_detail?: StreamDetail[] }[] }>)
-        .catch(() => undefined);
-      const details = answer?.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [];
+      const details = (await this.#report(n))?.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [];
       const leader = details.find(({ name }) => name === stream)?.cluster?.leader;
       if (leader !== undefined && leader !== "") return Number(leader.slice(1));
     }
@@ -148,11 +192,41 @@ export class NatsCluster {
 
   async stop(): Promise<void> {
     for (const [n, server] of this.#servers.entries()) if (server !== undefined) await this.kill(n);
+    await Promise.all(this.#lines.splice(0).map(({ line }) => line.close()));
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #address(n: number, port: 0 | 1 | 2): string {
-    return `${this.#host}:${this.#firstPort + n * portsPerServer + port}`;
+  /** `undefined` when it does not answer, as one that is frozen. */
+  async #report(n: number): Promise<ServerReport | undefined> {
+    try {
+      const response = await fetch(`${this.monitorUrl(n)}/jsz?streams=true`, { signal: AbortSignal.timeout(2_000) });
+      return (await response.json()) as ServerReport;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #address(n: number, port: number): string {
+    return `${this.#host}:${this.#port(n, port)}`;
+  }
+
+  #port(n: number, port: number): number {
+    return this.#firstPort + n * portsPerServer + port;
+  }
+
+  /** One between any two: of two that dial each other at once each may hang up on the other. Where there is none nobody answers. */
+  async #openLines(): Promise<void> {
+    const host = this.#host;
+    for (const from of this.#servers.keys()) {
+      for (let to = from + 1; to < this.#servers.length; to++) {
+        const line = await CutLine.open({ host, port: this.#port(from, 3 + to) }, { host, port: this.#port(to, 1) });
+        this.#lines.push({ from, to, line });
+      }
+    }
+  }
+
+  #linesOf(n: number) {
+    return this.#lines.filter(({ from, to }) => from === n || to === n);
   }
 
   #running(n: number): RunningServer {

@@ -46,6 +46,8 @@ export interface Patience {
 const reconnectMs = 100;
 /** How often a server is asked whether it is there. One that misses two of these counts as lost. */
 const pingMs = 2_000;
+/** Answers of the cluster's leader that are missed in a row before another server is tried. */
+const maxMissed = 2;
 /** How long one question may take before it is asked again: a server that was frozen or cut off says nothing. */
 const askMs = 2_000;
 /** A question that failed is asked again after this, doubling, with half of it at random, */
@@ -77,6 +79,7 @@ export class NatsLink {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
+  readonly #closing = new AbortController();
   #isConnected = true;
 
   /**
@@ -117,6 +120,7 @@ export class NatsLink {
     this.jetstream = nats.jetstream(connection, { timeout: askMs });
     this.manager = manager;
     void this.#watchConnection();
+    void this.#watchLeader();
   }
 
   /** Whether there is a server now. */
@@ -189,6 +193,7 @@ export class NatsLink {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     if (!this.connection.isClosed()) await this.connection.close();
   }
 
@@ -196,6 +201,24 @@ export class NatsLink {
     for await (const { type } of this.connection.status()) {
       if (type === "disconnect") this.#isConnected = false;
       else if (type === "reconnect") this.#isConnected = true;
+    }
+  }
+
+  /** A server that is cut off from the others answers pings, and nothing else: then another one is better. */
+  async #watchLeader(): Promise<void> {
+    const { signal } = this.#closing;
+    for (let missed = 0; !signal.aborted; ) {
+      await pause(pingMs, signal).catch(() => {});
+      if (signal.aborted || !this.#isConnected) continue;
+      // Of the cluster's leader.
+      const asked = this.manager.getAccountInfo();
+      missed = await asked.then(
+        () => 0,
+        (error: unknown) => (this.#mayPass(error) ? missed + 1 : 0),
+      );
+      if (missed < maxMissed) continue;
+      missed = 0;
+      await this.connection.reconnect().catch(() => {});
     }
   }
 
