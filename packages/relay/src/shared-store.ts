@@ -134,6 +134,8 @@ export class SharedMailboxStore implements MailboxStore {
         }
         box.heardAt = now;
         await this.#compare(box);
+        // An owner that registers gets what nobody told of: that the mailbox was empty, and followed since, is no proof.
+        box.tail?.gap();
         return { state: "active", mailbox: box.state!, replaced };
       }
     });

@@ -165,6 +165,9 @@ describe("exit code 2: the command line is wrong", () => {
     ["--access everybody", "--access: must be open or allow-list"],
     ["--access allow-list", "--access allow-list needs --allow-file"],
     ["--allow-file x", "--allow-file needs --access allow-list"],
+    ["--store nats", "--store nats needs --nats"],
+    ["--replicas 3", "--replicas needs --store nats"],
+    ["--store nats --nats nats://name:secret@host:4222", "--nats: must be nats://HOST:PORT"],
   ])("%s", async ([line, text]) => {
     expect(await run(...line!.split(" "))).toMatchObject({ code: 2, out: "", err: expect.stringContaining(text!) });
   });

@@ -119,6 +119,17 @@ describe("two relays with one engine", () => {
     expect(contentsOf(await all(a.store))).toEqual([1, 2, 3, 4]);
   });
 
+  it("find in an empty mailbox what was not told of, when the owner registers again", async () => {
+    const { a, b } = cluster();
+    await a.store.register(owner, first, now);
+    expect(await all(a.store)).toEqual([]);
+    a.log.isTold = false;
+    await put(b.store, 1);
+    expect(await all(a.store)).toEqual([]);
+    await a.store.register(owner, { ...first, isFirst: false }, now);
+    expect(contentsOf(await all(a.store))).toEqual([1]);
+  });
+
   it("bound the mails of a mailbox together, and refuse nothing on old knowledge", async () => {
     const { clock, a, b } = cluster({ limits: { maxMessages: 4 }, maxMessages: 4 });
     await a.store.register(owner, first, now);
