@@ -59,6 +59,19 @@ describeWithNats("the way to a NATS cluster", () => {
     });
   });
 
+  it("does not take one server for a cluster, though that one would say yes", async () => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    await link.openStream({ name: "two", subjects: ["two.*"], num_replicas: 1 });
+    for (const name of ["two", "three"]) {
+      const asked = link.openStream({ name, subjects: [`${name}.*`], num_replicas: 3 });
+      await expect(asked).rejects.toMatchObject({
+        code: "EGTP_STORE_UNREACHABLE",
+        message: expect.stringContaining("alone") as string,
+      });
+    }
+    await link.close();
+  });
+
   it("does not ask again when the answer is no", async () => {
     const link = await NatsLink.open({ servers: cluster.urls });
     const refused = await link.patiently(() => link.manager.streams.info("absent")).catch((error: unknown) => error);

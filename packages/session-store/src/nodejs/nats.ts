@@ -163,9 +163,24 @@ export class NatsLink {
     }
   }
 
-  /** Makes a stream, or gives the one that is there these bounds: asked patiently, and whoever else may do the same. */
+  /**
+   * Makes a stream, or gives the one that is there these bounds: asked patiently, and whoever else may do the same.
+   *
+   * @throws {@link StoreError} `EGTP_STORE_UNREACHABLE`, also when there are no servers for so many replicas.
+   */
   async openStream(config: Partial<StreamConfig> & { readonly name: string }): Promise<void> {
     const { streams } = this.manager;
+    const { num_replicas: replicas = 1 } = config;
+    // Asked to keep more of a stream that it has, a server that stands alone says yes.
+    if (replicas > 1 && this.connection.info?.cluster === undefined) {
+      throw new StoreError(
+        "EGTP_STORE_UNREACHABLE",
+        `The NATS server stands alone, and cannot keep ${replicas} replicas.`,
+        {
+          hint: "Connect to a cluster of as many servers, or ask for one replica.",
+        },
+      );
+    }
     const asked = async (): Promise<void> => {
       const present = await streams.info(config.name).then(
         (found) => found.config,
