@@ -9,7 +9,7 @@
  */
 import type { NatsLink } from "@egtp/session-store/nats";
 import { type Millis, maxContactRecordTtlMs, type PeerId } from "@egtp/wire";
-import type { Consumer } from "@nats-io/jetstream";
+import type { Consumer, ConsumerMessages } from "@nats-io/jetstream";
 import type { KeptRecord } from "../directory-store.ts";
 import { decodeKeptRecord, encodeKeptRecord } from "../kept-record.ts";
 
@@ -30,8 +30,8 @@ export interface RecordBucketOptions {
 const maxAgeMs: Millis = maxContactRecordTtlMs + 2 * 24 * 60 * 60_000;
 /** A contact record of 1 KiB, the names of its services a second time, and numbers. */
 const maxValueBytes = 4_096;
-/** A consumer that says nothing for two of these is made anew, on another server if need be. */
-const heartbeatMs: Millis = 1_000;
+/** A consumer that says nothing for two of these is made anew, by a server that is there. */
+const heartbeatMs: Millis = 2_000;
 /** Records that the server may send ahead. */
 const readAhead = 1_000;
 
@@ -47,6 +47,7 @@ export class RecordBucket {
   readonly #link: NatsLink;
   readonly #stream: string;
   readonly #prefix: string;
+  #following: ConsumerMessages | undefined;
 
   /** Makes the bucket if it is not there, and gives one that is the present bounds. */
   static async open({ link, name, replicas }: RecordBucketOptions): Promise<RecordBucket> {
@@ -114,6 +115,7 @@ export class RecordBucket {
     // What a consumer says of how many are left counts some that were deleted.
     const { seq: mark } = await this.#link.patiently(() => jetstream.publish(`${this.#prefix}mark`));
     const first = await this.#consumerFrom(1);
+    void this.#startAnewOnReconnect();
     await new Promise<void>((resolve) => {
       void this.#readOn(first, (entry) => {
         onEntry(entry);
@@ -122,7 +124,7 @@ export class RecordBucket {
     });
   }
 
-  /** The consumer heals itself, and follows the stream from server to server; should it give up there is another. */
+  /** One consumer after the other: each lives on one server, and is over when that one or the way to it is lost. */
   async #readOn(first: Consumer, onEntry: (entry: BucketEntry) => void): Promise<void> {
     let consumer: Consumer | undefined = first;
     let next = 1;
@@ -130,6 +132,8 @@ export class RecordBucket {
       try {
         consumer ??= await this.#consumerFrom(next);
         const messages = await consumer.consume({ max_messages: readAhead, idle_heartbeat: heartbeatMs });
+        this.#following = messages;
+        void endWhenSilent(messages);
         for await (const { seq, subject, data } of messages) {
           next = seq + 1;
           // Only metatrackers write there: to check that it is a key takes long for a hundred thousand of them.
@@ -137,9 +141,16 @@ export class RecordBucket {
           onEntry({ revision: seq, record: decodeKeptRecord(peer, data) });
         }
       } catch {
-        // It was asked for patiently, or its messages ended: another one reads on.
+        // It was asked for patiently, or its messages ended in an error: another one reads on.
       }
       consumer = undefined;
+    }
+  }
+
+  /** What the library does by itself to heal a consumer may take half a minute. */
+  async #startAnewOnReconnect(): Promise<void> {
+    for await (const { type } of this.#link.connection.status()) {
+      if (type === "reconnect") void this.#following?.close();
     }
   }
 
@@ -164,4 +175,8 @@ export class RecordBucket {
       }
     });
   }
+}
+
+async function endWhenSilent(messages: ConsumerMessages): Promise<void> {
+  for await (const { type } of messages.status()) if (type === "heartbeats_missed") void messages.close();
 }

@@ -45,7 +45,7 @@ export interface Patience {
 /** How soon a server is tried again that was lost. */
 const reconnectMs = 100;
 /** How often a server is asked whether it is there. One that misses two of these counts as lost. */
-const pingMs = 2_000;
+const pingMs = 1_000;
 /** Answers of the cluster's leader that are missed in a row before another server is tried. */
 const maxMissed = 2;
 /** How long one question may take before it is asked again: a server that was frozen or cut off says nothing. */
@@ -98,6 +98,7 @@ export class NatsLink {
       const credentials = credentialsFile === undefined ? undefined : await readFile(credentialsFile);
       const connection = await nats.connect({
         servers: [...servers],
+        timeout: askMs,
         maxReconnectAttempts: -1,
         reconnectTimeWait: reconnectMs,
         pingInterval: pingMs,
