@@ -23,8 +23,8 @@ export interface TablePut {
   readonly kept: KeptRecord;
   /** Whether the table was changed, other than in its order. */
   readonly isNew: boolean;
-  /** Peers whose records made room. */
-  readonly displaced: readonly PeerId[];
+  /** Records that made room. */
+  readonly displaced: readonly KeptRecord[];
 }
 
 export class RecordTable {
@@ -78,12 +78,9 @@ export class RecordTable {
   }
 
   /** @returns Those it forgot. */
-  expire(now: Millis): PeerId[] {
-    const forgotten: PeerId[] = [];
-    for (const { peer, keepUntil } of this.#records.values()) {
-      if (now >= keepUntil) forgotten.push(peer);
-    }
-    for (const peer of forgotten) this.remove(peer);
+  expire(now: Millis): KeptRecord[] {
+    const forgotten = [...this.#records.values()].filter(({ keepUntil }) => now >= keepUntil);
+    for (const { peer } of forgotten) this.remove(peer);
     return forgotten;
   }
 
@@ -99,12 +96,12 @@ export class RecordTable {
     }
   }
 
-  #makeRoom(): PeerId[] {
+  #makeRoom(): KeptRecord[] {
     const { maxRecords, maxBytes } = this.#limits;
-    const displaced: PeerId[] = [];
-    for (const oldest of this.#records.keys()) {
+    const displaced: KeptRecord[] = [];
+    for (const oldest of this.#records.values()) {
       if (this.#records.size <= maxRecords && this.#bytes <= maxBytes) break;
-      this.remove(oldest);
+      this.remove(oldest.peer);
       displaced.push(oldest);
     }
     this.#displaced += displaced.length;

@@ -71,7 +71,7 @@ export class LmdbDirectoryStore implements DirectoryStore {
     const damaged = leaving.size;
     // About the order in which they were put.
     records.sort((a, b) => a.validUntil - b.validUntil);
-    for (const record of records) for (const peer of table.put(record).displaced) leaving.add(keyPrefix + peer);
+    for (const record of records) for (const { peer } of table.put(record).displaced) leaving.add(keyPrefix + peer);
     return new LmdbDirectoryStore(file, table, leaving, damaged);
   }
 
@@ -98,7 +98,7 @@ export class LmdbDirectoryStore implements DirectoryStore {
   put(record: KeptRecord): KeptRecord | undefined {
     const { peer } = record;
     const { kept, isNew, displaced } = this.#table.put(record);
-    for (const other of displaced) this.#leave(other);
+    for (const other of displaced) this.#leave(other.peer);
     if (isNew) this.#unwritten.add(peer);
     if (this.#unwritten.has(peer)) {
       this.#write([[keyPrefix + peer, encodeKeptRecord(kept)]]);
@@ -113,7 +113,7 @@ export class LmdbDirectoryStore implements DirectoryStore {
 
   expire(now: Millis): number {
     const forgotten = this.#table.expire(now);
-    for (const peer of forgotten) this.#leave(peer);
+    for (const record of forgotten) this.#leave(record.peer);
     if (this.#leaving.size > 0) this.#write([]);
     return forgotten.length;
   }

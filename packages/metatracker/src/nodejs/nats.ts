@@ -30,6 +30,8 @@ export interface NatsDirectoryOptions extends NatsLinkOptions {
 const defaults = { name: "egtp", replicas: 3 };
 /** Deletions that are under way at one time. */
 const maxDeletions = 32;
+/** Some seconds of them, when there is no room and new peers come as fast as strangers may. */
+const maxLeft = 4_096;
 /** Each means that somebody else wrote a record of the same peer in the meantime. */
 const maxConflicts = 64;
 /** From here on what is put again is written again, so that all know which was put longest ago. */
@@ -41,14 +43,12 @@ export class NatsDirectoryStore implements DirectoryStore {
   readonly #bucket: RecordBucket;
   readonly #limits: DirectoryLimits;
   readonly #table: RecordTable;
-  /** Of the records in the table. */
+  /** Of the records in the table, as far as is known: the cluster says when it is another one. */
   readonly #revisions = new Map<PeerId, number>();
-  /** Revisions that left the table before they came along with what is followed. Bounded by what the cluster sends behind time. */
-  readonly #leftEarly = new Set<number>();
-  /** What was followed came up to here. */
-  #followed = 0;
-  /** Revisions to be deleted from the cluster. Bounded by what is in it. */
-  readonly #leaving = new Set<number>();
+  /** Of those that made room last, since they may still come along with what is followed. At most {@link maxLeft}. */
+  readonly #left = new Map<PeerId, number>();
+  /** What is to be deleted from the cluster. Bounded by what is in it. */
+  readonly #leaving = new Map<PeerId, { readonly seq: number; readonly revision: number }>();
   #deleting: Promise<void> | undefined;
   #isClosed = false;
 
@@ -113,8 +113,7 @@ export class NatsDirectoryStore implements DirectoryStore {
       const kept = { ...record, keepUntil: Math.max(record.keepUntil, known?.keepUntil ?? 0) };
       const revision = await this.#bucket.write(kept, standing ?? this.#revisions.get(peer) ?? 0);
       if (revision !== undefined) {
-        // What was followed that far is up to date, and may be past it.
-        if (revision > this.#followed) this.#take(kept, revision);
+        this.#take(kept, revision);
         return undefined;
       }
       standing = await this.#catchUp(peer);
@@ -130,7 +129,7 @@ export class NatsDirectoryStore implements DirectoryStore {
 
   expire(now: Millis): number {
     const forgotten = this.#table.expire(now);
-    for (const peer of forgotten) this.#leave(peer);
+    for (const record of forgotten) this.#leave(record);
     void this.#deleteLeaving();
     return forgotten.length;
   }
@@ -148,40 +147,37 @@ export class NatsDirectoryStore implements DirectoryStore {
 
   /** What the cluster tells of its own accord; a part of it we know already. */
   #follow({ revision, record }: BucketEntry): void {
-    this.#followed = revision;
-    const hasLeft = this.#leftEarly.has(revision);
-    for (const early of this.#leftEarly) if (early <= revision) this.#leftEarly.delete(early);
-    if (record !== undefined && !hasLeft) this.#take(record, revision);
+    if (record !== undefined && revision > (this.#left.get(record.peer) ?? 0)) this.#take(record, revision);
   }
 
-  /** Asks what stands in the way of a record. @returns Its revision, where that is not known from the table. */
-  async #catchUp(peer: PeerId): Promise<number | undefined> {
+  /** Asks the leader what stands in the way of a record. @returns Its revision; 0 for nothing. */
+  async #catchUp(peer: PeerId): Promise<number> {
     const found = await this.#bucket.read(peer);
-    if (found?.record === undefined) {
-      // It was over, or made room, for somebody else.
-      this.#table.remove(peer);
-      this.#revisions.delete(peer);
-      // What nobody of this version can read makes room for what is.
-      return found?.revision ?? 0;
-    }
-    this.#take(found.record, found.revision);
-    return undefined;
+    // It may also have been over, or made room, for somebody else; or nobody of this version can read it.
+    this.#table.remove(peer);
+    this.#revisions.delete(peer);
+    if (found?.record !== undefined) this.#take(found.record, found.revision);
+    return found?.revision ?? 0;
   }
 
   #take(record: KeptRecord, revision: number): void {
-    if (revision <= (this.#revisions.get(record.peer) ?? 0)) return;
+    const { peer } = record;
+    const known = this.#table.get(peer);
+    if (known !== undefined && known.seq > record.seq) return;
     const { displaced } = this.#table.put(record);
-    this.#revisions.set(record.peer, revision);
+    this.#revisions.set(peer, revision);
+    this.#left.delete(peer);
     for (const other of displaced) this.#leave(other);
     if (displaced.length > 0) void this.#deleteLeaving();
   }
 
   /** All that share the directory delete it: the one that put what it makes room for may be gone. */
-  #leave(peer: PeerId): void {
+  #leave({ peer, seq }: KeptRecord): void {
     const revision = this.#revisions.get(peer)!;
     this.#revisions.delete(peer);
-    if (revision > this.#followed) this.#leftEarly.add(revision);
-    this.#leaving.add(revision);
+    this.#leaving.set(peer, { seq, revision });
+    this.#left.set(peer, revision);
+    if (this.#left.size > maxLeft) this.#left.delete(this.#left.keys().next().value!);
   }
 
   /** What could not be deleted is tried again when something expires or makes room next. */
@@ -195,8 +191,15 @@ export class NatsDirectoryStore implements DirectoryStore {
   async #deleteAll(): Promise<void> {
     while (this.#leaving.size > 0) {
       const batch = [...this.#leaving].slice(0, maxDeletions);
-      await Promise.all(batch.map((revision) => this.#bucket.remove(revision)));
-      for (const revision of batch) this.#leaving.delete(revision);
+      await Promise.all(batch.map(([peer, { seq, revision }]) => this.#delete(peer, seq, revision)));
+      for (const [peer, left] of batch) if (this.#leaving.get(peer) === left) this.#leaving.delete(peer);
     }
+  }
+
+  /** Unless something newer stands there. */
+  async #delete(peer: PeerId, seq: number, revision: number): Promise<void> {
+    const found = await this.#bucket.read(peer);
+    if (found?.record === undefined || found.record.seq > seq || found.revision > revision) return;
+    await this.#bucket.remove(found.revision);
   }
 }

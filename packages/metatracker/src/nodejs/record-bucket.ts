@@ -3,9 +3,12 @@
  *
  *     KV_egtp-directory              the stream; it begins with the name of the deployment, here `egtp`
  *     $KV.egtp-directory.<peer>      a record, as kept-record.ts writes it; its sequence is its revision
- *     $KV.egtp-directory.mark        nothing; written by each that starts, who has read all there was once it reads that
+ *     $KV.egtp-directory.mark.<any>  nothing; written by each that starts, who has read all there was once it reads that
  *
  * A record that goes leaves no marker: it is deleted by its revision, so what took its place stays.
+ *
+ * The leader is believed. What is followed comes from any replica, and one of 2.9 that was killed under load may count its
+ * messages otherwise from then on: such a revision is a guess, by which nothing may be deleted.
  */
 import type { NatsLink } from "@egtp/session-store/nats";
 import { type Millis, maxContactRecordTtlMs, type PeerId } from "@egtp/wire";
@@ -32,6 +35,8 @@ const maxAgeMs: Millis = maxContactRecordTtlMs + 2 * 24 * 60 * 60_000;
 const maxValueBytes = 4_096;
 /** A consumer that says nothing for two of these is made anew, by a server that is there. */
 const heartbeatMs: Millis = 2_000;
+/** Messages that are read a second time from another server, since it may count them otherwise. */
+const overlap = 4_096;
 /** Records that the server may send ahead. */
 const readAhead = 1_000;
 
@@ -111,26 +116,29 @@ export class RecordBucket {
    * @returns Once all was told that was there.
    */
   async follow(onEntry: (entry: BucketEntry) => void): Promise<void> {
-    const { jetstream } = this.#link;
+    const { connection, jetstream, manager, nats } = this.#link;
+    const mark = `${this.#prefix}mark.${nats.createInbox().slice(-22)}`;
     // What a consumer says of how many are left counts some that were deleted.
-    const { seq: mark } = await this.#link.patiently(() => jetstream.publish(`${this.#prefix}mark`));
+    const { seq } = await this.#link.patiently(() => jetstream.publish(mark));
     const first = await this.#consumerFrom(1);
     void this.#startAnewOnReconnect();
     await new Promise<void>((resolve) => {
-      void this.#readOn(first, (entry) => {
-        onEntry(entry);
-        if (entry.revision >= mark) resolve();
+      void this.#readOn(first, (subject, entry) => {
+        if (subject === mark) resolve();
+        else onEntry(entry);
       });
     });
+    // Should this fail, it goes by its age.
+    if (!connection.isClosed()) void manager.streams.deleteMessage(this.#stream, seq, false).catch(() => {});
   }
 
   /** One consumer after the other: each lives on one server, and is over when that one or the way to it is lost. */
-  async #readOn(first: Consumer, onEntry: (entry: BucketEntry) => void): Promise<void> {
+  async #readOn(first: Consumer, onEntry: (subject: string, entry: BucketEntry) => void): Promise<void> {
     let consumer: Consumer | undefined = first;
     let next = 1;
     while (!this.#link.connection.isClosed()) {
       try {
-        consumer ??= await this.#consumerFrom(next);
+        consumer ??= await this.#consumerFrom(Math.max(1, next - overlap));
         const messages = await consumer.consume({ max_messages: readAhead, idle_heartbeat: heartbeatMs });
         this.#following = messages;
         void endWhenSilent(messages);
@@ -138,7 +146,7 @@ export class RecordBucket {
           next = seq + 1;
           // Only metatrackers write there: to check that it is a key takes long for a hundred thousand of them.
           const peer = subject.slice(this.#prefix.length) as PeerId;
-          onEntry({ revision: seq, record: decodeKeptRecord(peer, data) });
+          onEntry(subject, { revision: seq, record: decodeKeptRecord(peer, data) });
         }
       } catch {
         // It was asked for patiently, or its messages ended in an error: another one reads on.

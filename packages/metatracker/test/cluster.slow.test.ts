@@ -1,0 +1,159 @@
+/**
+ * One directory of several metatrackers in a real cluster of three NATS servers, while servers are killed and frozen under
+ * load: nothing that was acknowledged is lost, and all agree in the end.
+ */
+import { createIdentity } from "@egtp/node";
+import { describeWithNats, NatsCluster } from "@egtp/test-kit/nats-cluster";
+import type { PeerId } from "@egtp/wire";
+import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import type { KeptRecord } from "../src/directory-store.ts";
+import { NatsDirectoryStore } from "../src/nodejs/nats.ts";
+
+const now = 1_800_000_000_000;
+/** A new leader takes up to 8 s. */
+const patience = { timeout: 20_000 };
+
+/** Peers that bring a newer record each as soon as the last was answered, through any of the stores. */
+class Load {
+  readonly acknowledged = new Map<PeerId, number>();
+  readonly tried = new Map<PeerId, number>();
+  acks = 0;
+  readonly #stores: readonly NatsDirectoryStore[];
+  readonly #writers: readonly Promise<void>[];
+  #isOver = false;
+
+  constructor(stores: readonly NatsDirectoryStore[], peers: number) {
+    this.#stores = stores;
+    this.#writers = Array.from({ length: peers }, (_, at) => this.#write(createIdentity().peer, at));
+  }
+
+  /** Waits for so many acknowledgements from now on. */
+  async more(acks: number): Promise<void> {
+    const goal = this.acks + acks;
+    await vi.waitFor(() => {
+      if (this.acks < goal) throw new Error(`${this.acks} of ${goal} were acknowledged`);
+    }, patience);
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    await Promise.all(this.#writers);
+  }
+
+  async #write(peer: PeerId, at: number): Promise<void> {
+    for (let seq = 1; !this.#isOver; seq++) {
+      this.tried.set(peer, seq);
+      // One that was refused may be kept all the same, as its peer cannot know.
+      const isKept = await this.#stores[(at + seq) % this.#stores.length]!.put(recordOf(peer, seq)).then(
+        (standing) => standing === undefined,
+        () => false,
+      );
+      if (!isKept) continue;
+      this.acknowledged.set(peer, seq);
+      this.acks += 1;
+    }
+  }
+}
+
+function recordOf(peer: PeerId, seq: number): KeptRecord {
+  const validUntil = now + 60_000;
+  const bytes = new Uint8Array(300).fill(seq & 0xff);
+  return { peer, seq, bytes, services: ["relay"], validUntil, keepUntil: validUntil };
+}
+
+describeWithNats("metatrackers that share a directory", () => {
+  let cluster: NatsCluster;
+  beforeAll(async () => {
+    cluster = await NatsCluster.start(3);
+  });
+  afterAll(() => cluster.stop());
+
+  const cleanups: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  async function open(name: string, ...servers: readonly string[]): Promise<NatsDirectoryStore> {
+    const store = await NatsDirectoryStore.open({ servers, name });
+    cleanups.push(() => store.close());
+    return store;
+  }
+
+  function loadOn(stores: readonly NatsDirectoryStore[], peers = 16): Load {
+    const load = new Load(stores, peers);
+    cleanups.push(() => load.stop());
+    return load;
+  }
+
+  async function leaderOf(name: string): Promise<number> {
+    let leader: number | undefined;
+    await expect
+      .poll(async () => {
+        leader = await cluster.leaderOf(`KV_${name}-directory`);
+        return leader;
+      }, patience)
+      .toBeDefined();
+    return leader!;
+  }
+
+  /** What everybody has now, one that starts anew too. */
+  async function checkAll(load: Load, name: string, stores: readonly NatsDirectoryStore[]): Promise<void> {
+    const fresh = await open(name, ...cluster.urls);
+    for (const [peer, seq] of load.acknowledged) {
+      const found = fresh.get(peer);
+      expect(found?.seq).toBeGreaterThanOrEqual(seq);
+      expect(found?.seq).toBeLessThanOrEqual(load.tried.get(peer)!);
+      expect(found).toEqual(recordOf(peer, found!.seq));
+      for (const store of stores) await expect.poll(() => store.get(peer), patience).toEqual(found);
+    }
+    for (const store of stores) expect(store.size).toEqual(fresh.size);
+  }
+
+  it("lose nothing when the leader is killed, and then another server, and come back", async () => {
+    const stores = [await open("kills", ...cluster.urls), await open("kills", ...cluster.urls)];
+    const load = loadOn(stores);
+    await load.more(200);
+    const leader = await leaderOf("kills");
+    await cluster.kill(leader);
+    await load.more(200);
+    await cluster.restart(leader);
+    const other = ((await leaderOf("kills")) + 1) % 3;
+    await cluster.kill(other);
+    await load.more(200);
+    await cluster.restart(other);
+    await load.stop();
+    await checkAll(load, "kills", stores);
+  });
+
+  it("go on when the server that one is connected to freezes, and see what the others wrote", async () => {
+    const others = await open("frozen", ...cluster.urls);
+    const led = await leaderOf("frozen");
+    const frozen = (led + 1) % 3;
+    const store = await open("frozen", cluster.url(frozen));
+    const load = loadOn([others], 4);
+    cluster.freeze(frozen);
+    const record = recordOf(createIdentity().peer, 1);
+    // It waits for another server; should that take too long on a slow machine, the peer brings it again.
+    expect(await store.put(record).catch(() => store.put(record))).toBeUndefined();
+    await load.more(20);
+    await expect.poll(() => others.get(record.peer), patience).toEqual(record);
+    cluster.thaw(frozen);
+    await load.stop();
+    await checkAll(load, "frozen", [others, store]);
+  });
+
+  it("answer look-ups while the cluster is down, refuse records, and take them when it is back", async () => {
+    const store = await open("down", ...cluster.urls);
+    const record = recordOf(createIdentity().peer, 1);
+    await store.put(record);
+    await Promise.all([0, 1, 2].map((n) => cluster.kill(n)));
+    expect(store.get(record.peer)).toEqual(record);
+    expect(store.offering("relay", 16, now)).toEqual([record]);
+    await expect.poll(() => store.isConnected, patience).toBe(false);
+    const renewed = recordOf(record.peer, 2);
+    const waiting = store.put(renewed);
+    await Promise.all([0, 1, 2].map((n) => cluster.restart(n)));
+    await waiting.catch(() => store.put(renewed));
+    expect((await open("down", ...cluster.urls)).get(record.peer)).toEqual(renewed);
+  });
+});
