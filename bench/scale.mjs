@@ -1,0 +1,274 @@
+#!/usr/bin/env node
+// Relays that share their mailboxes in a NATS cluster, beside plain JetStream: 1, 2 and 4 processes that each pass mail along for
+// owners at the next, hand over their own owners' mail and acknowledge it, through the store that `egtp-relay --store nats` has; and
+// as many that publish and consume. Neither seals anything: that is the other benchmark's. Three servers and three replicas.
+
+import { fork, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+
+const processCounts = [1, 2, 4];
+const servers = 3;
+const inFlight = 256;
+const envelopeBytes = 1_024;
+const ownersEach = 8;
+const warmUpShare = 0.25;
+
+// The packages of NATS as the relay has them: nothing needs to be installed.
+const relay = createRequire(new URL("../packages/relay/package.json", import.meta.url));
+const load = (name) => import(pathToFileURL(relay.resolve(name)).href);
+
+// ---- The parent
+
+async function main() {
+  const isQuick = process.argv.includes("--quick");
+  if (spawnSync("nats-server", ["--version"]).status !== 0) {
+    console.error("nats-server is not installed: apt-get install nats-server");
+    return 2;
+  }
+  const messages = isQuick ? 1_000 : 5_000;
+  const passes = isQuick ? 1 : 3;
+  const rows = [];
+  for (let pass = 0; pass < passes; pass++) {
+    for (const count of processCounts) {
+      for (const kind of pass % 2 === 0 ? ["plain", "relays"] : ["relays", "plain"]) {
+        rows.push({ count, kind, ...(await measure(kind, count, messages)) });
+        console.error(`pass ${pass + 1}: ${count} ${kind}`);
+      }
+    }
+  }
+  const of = (count, kind, figure) =>
+    median(rows.filter((row) => row.count === count && row.kind === kind).map(figure));
+  console.log("| processes | | messages/s | CPU per message | of nats-server |");
+  console.log("| --- | --- | --- | --- | --- |");
+  for (const count of processCounts) {
+    for (const kind of ["plain", "relays"]) {
+      const [rate, cpu, server] = [(row) => row.rate, (row) => row.cpuUs, (row) => row.serverUs].map((f) =>
+        of(count, kind, f),
+      );
+      console.log(`| ${count} | ${kind} | ${rate.toFixed(0)} | ${cpu.toFixed(0)} µs | ${server.toFixed(0)} µs |`);
+    }
+    const ratio = of(count, "relays", (row) => row.cpuUs) / of(count, "plain", (row) => row.cpuUs);
+    console.log(`| ${count} | relays / plain | | ${ratio.toFixed(2)} | |`);
+  }
+  return 0;
+}
+
+async function measure(kind, count, messages) {
+  const folder = mkdtempSync(join(tmpdir(), "egtp-scale-"));
+  const cluster = [];
+  const children = [];
+  try {
+    cluster.push(...(await Promise.all(Array.from({ length: servers }, (_, n) => startServer(folder, n)))));
+    const urls = cluster.map(({ url }) => url);
+    for (let n = 0; n < count; n++) {
+      const child = fork(import.meta.filename);
+      children.push(child);
+      child.send({ kind, n, count, messages, urls });
+      // One after the other: the first makes what all share.
+      await said(child);
+    }
+    const goOn = async () => {
+      const answers = children.map(said);
+      for (const child of children) child.send("go");
+      return Promise.all(answers);
+    };
+    await goOn(); // they listen
+    await goOn(); // warm
+    const before = cluster.map(({ process: { pid } }) => cpuMsOf(pid));
+    const reports = await goOn();
+    const after = cluster.map(({ process: { pid } }) => cpuMsOf(pid));
+    const all = messages * count;
+    return {
+      rate: all / (Math.max(...reports.map(({ ms }) => ms)) / 1_000),
+      cpuUs: (1_000 * sum(reports.map(({ cpuMs }) => cpuMs))) / all,
+      serverUs: (1_000 * (sum(after) - sum(before))) / all,
+    };
+  } finally {
+    for (const child of children) child.kill();
+    for (const { process: server } of cluster) server.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** At a loopback address that is made from this process's ID, so that no port there can be taken. */
+async function startServer(folder, n) {
+  const { pid } = process;
+  const host = `127.${64 + ((pid >> 16) & 63)}.${(pid >> 8) & 255}.${pid & 255}`;
+  const address = (index, what) => `${host}:${21_000 + 2 * index + what}`;
+  const routes = Array.from({ length: servers }, (_, other) => `nats://${address(other, 1)}`);
+  const config = {
+    server_name: `n${n}`,
+    listen: address(n, 0),
+    jetstream: { store_dir: join(folder, `n${n}`) },
+    cluster: { name: "scale", listen: address(n, 1), routes },
+  };
+  const path = join(folder, `n${n}.conf`);
+  writeFileSync(path, JSON.stringify(config));
+  const server = spawn("nats-server", ["-c", path], { stdio: ["ignore", "ignore", "pipe"] });
+  await new Promise((resolve, reject) => {
+    server.once("exit", () => reject(new Error(`n${n} ended`)));
+    createInterface({ input: server.stderr }).on("line", (line) => {
+      if (/JetStream cluster (new )?metadata leader/.test(line)) resolve();
+    });
+  });
+  return { process: server, url: `nats://${address(n, 0)}` };
+}
+
+function said(child) {
+  return new Promise((resolve, reject) => {
+    child.once("message", resolve);
+    child.once("exit", (code) => reject(new Error(`A process ended with ${code}`)));
+  });
+}
+
+/** Of all its threads, as Linux tells it. */
+function cpuMsOf(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
+function sum(numbers) {
+  return numbers.reduce((all, each) => all + each, 0);
+}
+
+function median(numbers) {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+}
+
+// ---- A child
+
+function told() {
+  return new Promise((resolve) => process.once("message", resolve));
+}
+
+async function work() {
+  const task = await told();
+  const party = task.kind === "plain" ? await plain(task) : await relays(task);
+  process.send("open");
+  await told();
+  await party.listen();
+  process.send("listening");
+  for (const messages of [Math.ceil(warmUpShare * task.messages), task.messages]) {
+    await told();
+    const [started, cpu] = [performance.now(), process.cpuUsage()];
+    await Promise.all([party.got(messages), ...sendAll(messages, party.send)]);
+    const { user, system } = process.cpuUsage(cpu);
+    process.send({ ms: performance.now() - started, cpuMs: (user + system) / 1_000 });
+  }
+}
+
+function sendAll(messages, send) {
+  let next = 0;
+  const worker = async () => {
+    while (next < messages) await send(next++);
+  };
+  return Array.from({ length: inFlight }, worker);
+}
+
+/** Resolves when so many more were counted. */
+class Counter {
+  count = 0;
+  #wanted = 0;
+  #resolve = () => {};
+
+  add(count) {
+    this.count += count;
+    if (this.count >= this.#wanted) this.#resolve();
+  }
+
+  more(count) {
+    this.#wanted += count;
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.add(0);
+    });
+  }
+}
+
+async function plain({ n, count, urls }) {
+  const { connect } = await load("@nats-io/transport-node");
+  const { jetstream, jetstreamManager } = await load("@nats-io/jetstream");
+  const connection = await connect({ servers: urls });
+  const manager = await jetstreamManager(connection);
+  const client = jetstream(connection);
+  await manager.streams.add({ name: `plain-${n}`, subjects: [`plain.${n}`], num_replicas: servers });
+  await manager.consumers.add(`plain-${n}`, { durable_name: "all", ack_policy: "explicit", max_ack_pending: 10_000 });
+  const counter = new Counter();
+  const body = new Uint8Array(envelopeBytes);
+  return {
+    listen: async () => {
+      const consumer = await client.consumers.get(`plain-${n}`, "all");
+      await consumer.consume({
+        callback: (message) => {
+          message.ack();
+          counter.add(1);
+        },
+      });
+    },
+    got: (messages) => counter.more(messages),
+    send: (number) =>
+      client.publish(`plain.${(n + 1) % count}`, body, { msgID: `${n}-${performance.now()}-${number}` }),
+  };
+}
+
+async function relays({ n, count, urls }) {
+  const { NatsMailboxStore } = await import("../packages/relay/dist/nodejs/nats.js");
+  const { peerIdFromTrustedBytes } = await import("../packages/wire/dist/index.js");
+  const much = 1e6;
+  const limits = { maxMessages: much, maxSenderMessages: much, maxBytes: 1e12, maxSenderBytes: 1e12 };
+  const store = await NatsMailboxStore.open({ servers: urls, replicas: servers, limits });
+  const ownersOf = (relayNumber) =>
+    Array.from({ length: ownersEach }, (_, at) =>
+      peerIdFromTrustedBytes(Uint8Array.from({ length: 32 }, (__, i) => (i === 0 ? at : i === 1 ? relayNumber : 7))),
+    );
+  const mine = ownersOf(n);
+  const theirs = ownersOf((n + 1) % count);
+  const [sender] = mine;
+  const counter = new Counter();
+  const room = { maxMessages: 256, maxBytes: 512 * 1024 };
+  const states = new Map(mine.map((owner) => [owner, { cursor: 0, isBusy: false, hasMore: false, tag: undefined }]));
+  // As a relay hands mail over to an owner that is connected and acknowledges at once.
+  const pump = async (owner) => {
+    const state = states.get(owner);
+    state.hasMore = true;
+    if (state.isBusy) return;
+    state.isBusy = true;
+    while (state.hasMore) {
+      state.hasMore = false;
+      const mails = await store.collect(owner, state.cursor, room, Date.now());
+      if (mails.length === 0) continue;
+      state.hasMore = true;
+      state.cursor = mails.at(-1).number;
+      const ranges = mails.flatMap(({ number }) => [number, number + 1]);
+      await store.acknowledge(owner, state.tag, ranges);
+      counter.add(mails.length);
+    }
+    state.isBusy = false;
+  };
+  store.watch((owner) => {
+    if (states.has(owner)) void pump(owner);
+  });
+  return {
+    listen: async () => {
+      for (const owner of mine) {
+        const { mailbox } = await store.register(owner, { id: `${n}`, isFirst: true }, Date.now());
+        states.get(owner).tag = mailbox.tag.slice();
+        await pump(owner);
+      }
+    },
+    got: (messages) => counter.more(messages),
+    send: async (number) => {
+      const mail = { sender, isStranger: false, body: new Uint8Array(16 + envelopeBytes) };
+      const { state } = await store.deposit(theirs[number % ownersEach], mail, false, Date.now());
+      if (state !== "stored") throw new Error(`A mail was ${state}`);
+    },
+  };
+}
+
+if (process.send === undefined) process.exitCode = await main();
+else await work();
