@@ -96,6 +96,8 @@ export interface SharedStoreLimits {
   readonly contactStepMs: Millis;
   /** A mailbox whose mail is handed over is followed until nothing was asked of it for so long: two and a half refreshes. */
   readonly followMs: Millis;
+  /** A run that asked so long ago takes no mailbox over: it may be gone, and the one that has it newer. */
+  readonly takeOverMs: Millis;
   /** Shortly after the following began something may have been missed, as other servers hear of it later. */
   readonly settleMs: Millis;
   /** What is known of a mailbox is forgotten when it was not used for so long, or when more are known than this. */
@@ -118,6 +120,7 @@ export const defaultSharedStoreLimits: SharedStoreLimits = {
   compareMs: 1_000,
   contactStepMs: 10 * 60_000,
   followMs: 150_000,
+  takeOverMs: 2_000,
   settleMs: 500,
   forgetMs: 10 * 60_000,
   maxKnownMailboxes: 65_536,

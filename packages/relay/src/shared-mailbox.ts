@@ -39,6 +39,8 @@ export class SharedMailbox {
   /** All mails up to this number that were there when the mails were last compared are known. */
   syncedTo = 0;
   tail: MailTail | undefined;
+  /** The run that asked last to be registered here. */
+  askedRun: string | undefined;
   /** Calls that change the record take turns. */
   turn: Promise<unknown> | undefined;
   /** Mails that are being added: in the shares, and not among the mails. */

@@ -116,6 +116,8 @@ export class SharedMailboxStore implements MailboxStore {
   // ---- Registrations
 
   register(owner: PeerId, run: OwnerRun, now: Millis): Promise<Registering> {
+    const askedAt = this.#seams.now();
+    this.#box(owner).askedRun = run.id;
     return this.#inTurn(owner, async (box) => {
       let replaced = false;
       for (;;) {
@@ -123,7 +125,10 @@ export class SharedMailboxStore implements MailboxStore {
         const known = this.#isGivenUp(box, now) ? undefined : box.record;
         const isLive = known !== undefined && this.#isLive(box, known, now);
         const runs = registerRun(known ?? noRuns, run, isLive);
-        if (runs === undefined) return { state: "superseded" };
+        // A newer one asked while the engine was silent.
+        if (runs === undefined || box.askedRun !== run.id) return { state: "superseded" };
+        const takesOver = known?.run !== undefined && known.run !== run.id;
+        if (takesOver && this.#seams.now() - askedAt > this.#shared.takeOverMs) throw askedLongAgo();
         replaced ||= isLive && known?.run !== undefined && known.run !== run.id;
         const isOld = known !== undefined && now - known.contactAt >= this.#contactStepMs;
         if (known === undefined || !known.isOpen || runs !== known || isOld) {
@@ -593,6 +598,11 @@ function unreachable(cause: unknown): StoreError {
     cause,
     hint: "Check that most of its servers run and that this one reaches them. It is asked again with the next mail.",
   });
+}
+
+/** Whoever asked may have been restarted since, and have registered at another relay: it would lose its mailbox to the dead. */
+function askedLongAgo(): StoreError {
+  return unreachable(new Error("A run asked for the mailbox of another too long ago"));
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -163,6 +163,22 @@ describe("an engine that chooses a new leader", () => {
     },
   );
 
+  it("lets no run take a mailbox over that asked before the one that has it", async () => {
+    const { a, b } = cluster();
+    await a.store.register(owner, first, now);
+    let isSilent = true;
+    b.log.before = () => {
+      if (isSilent) throw new Error("timeout");
+    };
+    const older = b.store.register(owner, { id: "02", isFirst: true }, now);
+    const newer = { id: "03", isFirst: true };
+    expect(await a.store.register(owner, newer, now)).toMatchObject({ state: "active" });
+    const there = b.store.register(owner, newer, now);
+    isSilent = false;
+    expect(await older).toEqual({ state: "superseded" });
+    expect(await there).toMatchObject({ state: "active", replaced: false });
+  });
+
   it("rejects what it cannot keep for too long, and goes on when it can", async () => {
     const { a } = cluster();
     await a.store.register(owner, first, now);
