@@ -1,12 +1,18 @@
 /**
- * One directory of several metatrackers in a real cluster of three NATS servers, while servers are killed and frozen under
- * load: nothing that was acknowledged is lost, and all agree in the end.
+ * One directory of several metatrackers in a real cluster of three NATS servers, while servers and metatrackers are killed and
+ * frozen under load: nothing that was acknowledged is lost, and all agree in the end.
  */
-import { createIdentity } from "@egtp/node";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createIdentity, createNode, type EgtpNode } from "@egtp/node";
+import { tcp } from "@egtp/node/tcp";
 import { describeWithNats, NatsCluster } from "@egtp/test-kit/nats-cluster";
+import { ServerProcess } from "@egtp/test-kit/server-process";
 import type { PeerId } from "@egtp/wire";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import type { KeptRecord } from "../src/directory-store.ts";
+import { metatrackers } from "../src/index.ts";
 import { NatsDirectoryStore } from "../src/nodejs/nats.ts";
 
 const now = 1_800_000_000_000;
@@ -104,7 +110,11 @@ describeWithNats("metatrackers that share a directory", () => {
       expect(found?.seq).toBeGreaterThanOrEqual(seq);
       expect(found?.seq).toBeLessThanOrEqual(load.tried.get(peer)!);
       expect(found).toEqual(recordOf(peer, found!.seq));
-      for (const store of stores) await expect.poll(() => store.get(peer), patience).toEqual(found);
+      for (const store of stores) {
+        // Its peer brings it again every two minutes: then at the latest all agree.
+        expect(await store.put(found!)).toBeUndefined();
+        expect(store.get(peer)).toEqual(found);
+      }
     }
     for (const store of stores) expect(store.size).toEqual(fresh.size);
   }
@@ -157,5 +167,69 @@ describeWithNats("metatrackers that share a directory", () => {
     // As its peer does when it was refused: the cluster may have taken too long to choose its leaders.
     await vi.waitFor(async () => expect(await store.put(renewed)).toBeUndefined(), patience);
     expect((await open("down", ...cluster.urls)).get(record.peer)).toEqual(renewed);
+  });
+});
+
+const main = new URL("../src/nodejs/main.ts", import.meta.url);
+
+describeWithNats("egtp-metatracker over a cluster", () => {
+  let cluster: NatsCluster;
+  let folder: string;
+  const cleanups: (() => unknown)[] = [];
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "egtp-cluster-"));
+    cluster = await NatsCluster.start(3);
+  });
+  afterAll(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+    await cluster.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function start(name: string): Promise<{ readonly server: ServerProcess; readonly bootPage: string }> {
+    const place = ["--data", join(folder, name), "--host", "127.0.0.1", "--port", "0", "--bootpage-port", "0"];
+    const shared = ["--store", "nats", "--nats", cluster.urls.join(), "--nats-monitor", cluster.monitorUrl(0)];
+    const server = new ServerProcess(main, ...place, ...shared);
+    cleanups.push(() => server.kill());
+    const { bootPage } = await server.listening();
+    return { server, bootPage };
+  }
+
+  /** A peer that knows this metatracker alone, once that acknowledged its record. */
+  async function peer(bootPage: string): Promise<EgtpNode> {
+    const node = await createNode({
+      identity: createIdentity(),
+      transports: [tcp({ host: "127.0.0.1" })],
+      allowPrivateAddresses: true,
+      lookup: metatrackers({ bootPages: [bootPage] }),
+    });
+    cleanups.push(() => node.stop());
+    const published = (async () => {
+      for await (const event of node.events({ kinds: ["published"] })) {
+        if (event.kind === "published" && event.error === undefined) return;
+      }
+    })();
+    await node.start();
+    await published;
+    return node;
+  }
+
+  it("finds through any what was published through any, also through one that is killed meanwhile", async () => {
+    const [one, two] = await Promise.all([start("one"), start("two")]);
+    await one.server.event("durability");
+    const peers = await Promise.all([one, one, one, two].map(({ bootPage }) => peer(bootPage)));
+    const coming = Promise.all(Array.from({ length: 4 }, () => peer(two.bootPage)));
+    await one.server.kill();
+    peers.push(...(await coming));
+    const again = await start("one");
+    peers.push(await peer(again.bootPage));
+    for (const { bootPage } of [two, again]) {
+      const asking = await peer(bootPage);
+      for (const { peerId, contactRecord } of peers) {
+        await expect.poll(() => asking.lookUp(peerId), patience).toEqual(contactRecord);
+      }
+    }
+    two.server.signal("SIGTERM");
+    expect(await two.server.ended).toEqual({ code: 0, stderr: "" });
   });
 });
