@@ -28,7 +28,10 @@ export function readGauges(): Gauges {
 /** All but the memory, which takes no time. */
 export function readCounts(): Omit<Gauges, "heapBytes"> {
   const resources: Record<string, number> = {};
-  for (const type of process.getActiveResourcesInfo()) resources[type] = (resources[type] ?? 0) + 1;
+  for (const type of process.getActiveResourcesInfo()) {
+    // What is over with this turn is not held.
+    if (type !== "Immediate") resources[type] = (resources[type] ?? 0) + 1;
+  }
   const listeners = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0);
   return { resources, listeners, descriptors: descriptors() };
 }
