@@ -257,7 +257,9 @@ export class Delivery {
     if (outbox.isEarlier) writer.reset(outbox.base, outbox.epoch);
     else writer.reset(outbox.base);
     inbox.fill(writer);
+    const hasAnswers = writer.length > 0;
     this.flight = outbox.fill(carrier, writer, isRelayed, now);
+    this.flight.hasAnswers = hasAnswers;
     this.#wake(conversation, now);
     return writer.length > 0;
   }
@@ -266,7 +268,10 @@ export class Delivery {
 
   /** The way to the relay broke before it said so: what was in it leaves again. */
   lost(peer: PeerId, flight: Flight, now: Millis): void {
-    this.#tell(peer, now, ({ outboxes }) => outboxes.of(flight.epoch)?.lost(flight));
+    this.#tell(peer, now, ({ outboxes, inbox }) => {
+      outboxes.of(flight.epoch)?.lost(flight);
+      if (flight.hasAnswers) inbox.tellAgain(now);
+    });
   }
 
   /** Its recipient acknowledged it. */

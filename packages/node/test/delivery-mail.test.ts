@@ -96,6 +96,34 @@ describe("a message for a peer that is away", () => {
     expect(sent.outcome).toMatchObject({ state: "stored" });
   });
 
+  test.each([
+    ["handled", { state: "delivered" }],
+    ["failed", { state: "rejected", reason: "handler-failed" }],
+  ] as const)("that was %s is told once more when the relay was lost that took the answer", (verdict, outcome) => {
+    const { world, alice, bob } = mailing();
+    bob.handle("note", () => verdict);
+    bob.crash("kept", 5_000);
+    const sent = alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    world.run(1_000);
+    expect(alice.stored).toHaveLength(1);
+    const mailbox = new Mailbox(alice);
+    alice.mailbox = mailbox;
+    mailbox.pollMs = hourMs;
+    mailbox.patienceMs = hourMs;
+    world.run(10_000);
+    expect(bob.delivered).toHaveLength(1);
+    const [{ flight }] = mailbox.letters.splice(0) as [(typeof mailbox.letters)[number]];
+    mailbox.pollMs = 0;
+    world.run(10_000);
+    expect(sent.outcome).toBeUndefined();
+    bob.delivery.lost(alice.id, flight!, world.now);
+    bob.turn();
+    world.run(1_000);
+    expect(sent.outcome).toEqual(outcome);
+    expect(bob.delivered).toHaveLength(1);
+    expect(world.violations).toEqual([]);
+  });
+
   test("that the mailbox lost is sent again once the peer is heard", () => {
     const { world, alice, bob, mailbox } = mailing();
     bob.crash("kept", 5_000);

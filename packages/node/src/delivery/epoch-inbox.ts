@@ -95,6 +95,14 @@ export class EpochInbox {
     addRange(this.stagedReplied, from, to);
   }
 
+  /** Receipts anew everything that was received or handled and is not below the watermark. */
+  tellAgain(): void {
+    const { watermark, top } = this.window;
+    const { received, handled } = this.listing(watermark, top, maxHandledRanges);
+    for (let i = 0; i < handled.length; i += 2) addRange(this.handledNews, handled[i]!, handled[i + 1]!);
+    for (let i = 0; i < received.length; i += 2) addRange(this.receivedNews, received[i]!, received[i + 1]!);
+  }
+
   /** Begins a batch with what is staged. */
   beginCommit(): void {
     this.committing.push({ told: this.staged, replied: this.stagedReplied });

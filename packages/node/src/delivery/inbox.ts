@@ -355,6 +355,18 @@ export class Inbox {
     }
   }
 
+  /**
+   * An envelope with receipts may have been lost on its way through a relay. Nobody asks again after what lies in a mailbox, as
+   * far as its sender knows, so everything is said once more of which the sender has not shown that it heard it.
+   */
+  tellAgain(now: Millis): void {
+    for (const inbox of this.#epochs) {
+      inbox.tellAgain();
+      this.#rejectAgain(inbox, 0, Infinity);
+    }
+    this.#schedule(now);
+  }
+
   /** Stages in the maps the marks of everything handled so far. */
   beginCommit(now: Millis): void {
     const { maps } = this.#ledger;
@@ -424,19 +436,22 @@ export class Inbox {
 
   /** Answers a probe, if need be with several receipts. */
   #writeAnswer(writer: FrameWriter, inbox: EpochInbox): boolean {
-    const { window } = inbox;
     while (inbox.probeFrom < inbox.probeTo) {
       const from = inbox.probeFrom;
       const { to, received, handled } = inbox.listing(from, inbox.probeTo, maxReceiptRanges);
       if (!writer.receipt({ epoch: inbox.epoch, received, handled, complete: { from, to } })) return false;
       inbox.probeFrom = to;
-      if (window.isPlain) continue;
-      for (let number = Math.max(from, window.watermark); number < Math.min(to, window.top); number++) {
-        const code = window.rejection(number);
-        if (code >= 0) this.#pushRejection(inbox.epoch, number, code);
-      }
+      this.#rejectAgain(inbox, from, to);
     }
     return true;
+  }
+
+  #rejectAgain({ epoch, window }: EpochInbox, from: number, to: number): void {
+    if (window.isPlain) return;
+    for (let number = Math.max(from, window.watermark); number < Math.min(to, window.top); number++) {
+      const code = window.rejection(number);
+      if (code >= 0) this.#pushRejection(epoch, number, code);
+    }
   }
 
   #writeNews(writer: FrameWriter, inbox: EpochInbox): boolean {

@@ -22,6 +22,8 @@ export class Flight {
   awaitsFate: boolean;
   /** Its recipient said so: wherever it lies, it is of no use. */
   isUnreadable = false;
+  /** Receipts or rejections went along. */
+  hasAnswers = false;
   /** Where it lies, or lay, in a mailbox. */
   storedAt: PeerId | undefined = undefined;
   /** All its numbers lie in [from, to). */
