@@ -250,7 +250,7 @@ export const fuzzed: FuzzedPackage = {
   targets: [addresses, dialTags, connections, frames, identityFiles, recordFiles],
   elsewhere: {
     "browser-identity.ts#loadIdentity":
-      "tools/browser-tests/test/storage.test.ts: refuses what is kept under the name of an identity and is none",
+      "tools/browser-tests/test/storage.slow.test.ts: refuses what is kept under the name of an identity and is none",
     "certificate.ts": "it hands on what the program gives",
     "memory.ts#isHeld": "a network within one process, for tests",
     "transport-limits.ts#checkEnvelopeLength": "it looks at what is to be sent",

@@ -12,6 +12,9 @@ export function commandOf(program: Program): string {
     return fileURLToPath(new URL("../dist/story-relay.js", import.meta.url));
   }
   const file = createRequire(import.meta.url).resolve(`${program}/package.json`);
-  const { bin } = JSON.parse(readFileSync(file, "utf8")) as { readonly bin: Record<string, string> };
-  return join(dirname(file), Object.values(bin)[0]!);
+  // The command has its name in the published package only.
+  const { publishConfig } = JSON.parse(readFileSync(file, "utf8")) as {
+    publishConfig: { bin: Record<string, string> };
+  };
+  return join(dirname(file), Object.values(publishConfig.bin)[0]!);
 }

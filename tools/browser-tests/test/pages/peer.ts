@@ -1,4 +1,4 @@
-/** A tab that is a peer, as a page of a user would be one; peers.test.ts tells it what to do. */
+/** A tab that is a peer, as a page of a user would be one; peers.slow.test.ts tells it what to do. */
 import { metatrackers } from "@egtp/metatracker";
 import { createNode, type EgtpNode, identityFromSeed, type PeerId } from "@egtp/node";
 import { loadIdentity } from "@egtp/node/browser-identity";

@@ -1,4 +1,4 @@
-/** The store's own suite on IndexedDB, and the calls that storage.test.ts makes beside it. */
+/** The store's own suite on IndexedDB, and the calls that storage.slow.test.ts makes beside it. */
 import { deleteIdentity, loadIdentity } from "@egtp/node/browser-identity";
 import type { StoreEntry } from "@egtp/session-store";
 import { describeSessionStore } from "@egtp/session-store/conformance";

@@ -73,8 +73,8 @@ export const stackVariants: readonly StackVariant[] = [
     edits: [
       {
         file: "client-intake.ts",
-        find: "void this.#options.takeMail(envelope).then((isTaken) => {",
-        replace: "void this.#options.takeMail(envelope); void Promise.resolve(true).then((isTaken) => {",
+        find: "void this.#takeOnce(number, envelope).then((isTaken) => {",
+        replace: "void this.#takeOnce(number, envelope); void Promise.resolve(true).then((isTaken) => {",
       },
     ],
   },
