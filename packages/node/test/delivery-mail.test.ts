@@ -124,6 +124,30 @@ describe("a message for a peer that is away", () => {
     expect(world.violations).toEqual([]);
   });
 
+  test("whose answer a relay loses again and again is not answered without end", () => {
+    const { world, alice, bob } = mailing();
+    bob.crash("kept", 5_000);
+    alice.send("note", bytes(5), { storedDeadlineAt: world.now + 24 * hourMs });
+    world.run(1_000);
+    const mailbox = new Mailbox(alice);
+    alice.mailbox = mailbox;
+    mailbox.pollMs = hourMs;
+    mailbox.patienceMs = hourMs;
+    world.run(10_000);
+    let answers = 0;
+    for (let i = 0; i < 30; i++) {
+      for (const { flight } of mailbox.letters.splice(0)) {
+        answers++;
+        bob.delivery.lost(alice.id, flight!, world.now);
+      }
+      bob.turn();
+      world.run(1_000);
+    }
+    expect(answers).toBeGreaterThan(2);
+    expect(answers).toBeLessThan(12);
+    expect(mailbox.letters).toEqual([]);
+  });
+
   test("that the mailbox lost is sent again once the peer is heard", () => {
     const { world, alice, bob, mailbox } = mailing();
     bob.crash("kept", 5_000);

@@ -27,6 +27,7 @@ import {
   maxEpochs,
   maxForgottenEpochs,
   maxOpenEpochs,
+  maxToldAgain,
   maxTypeNames,
   receiptBytes,
   receiptDelayMs,
@@ -112,6 +113,8 @@ export class Inbox {
   #envelopes = 0;
   #bytes = 0;
   #usedAt: Millis = 0;
+  /** How often answers that may have been lost were said again since the peer was heard. */
+  #toldAgain = 0;
 
   constructor(peer: PeerId, ledger: Ledger, outboxes: Outboxes) {
     this.peer = peer;
@@ -149,6 +152,7 @@ export class Inbox {
     let inbox = this.#open(epoch, now);
     let arrival = this.#arrival(inbox, opened, now);
     this.#usedAt = now;
+    this.#toldAgain = 0;
     const { mail } = opened;
     const ledger = this.#ledger;
     const outboxes = this.#outboxes;
@@ -357,9 +361,12 @@ export class Inbox {
 
   /**
    * An envelope with receipts may have been lost on its way through a relay. Nobody asks again after what lies in a mailbox, as
-   * far as its sender knows, so everything is said once more of which the sender has not shown that it heard it.
+   * far as its sender knows, so everything is said once more of which the sender has not shown that it heard it. Not without end:
+   * a relay may never answer.
    */
   tellAgain(now: Millis): void {
+    if (this.#toldAgain === maxToldAgain) return;
+    this.#toldAgain++;
     for (const inbox of this.#epochs) {
       inbox.tellAgain();
       this.#rejectAgain(inbox, 0, Infinity);

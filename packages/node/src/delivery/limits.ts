@@ -46,6 +46,9 @@ export const messageSpan = windowSize - replyReserve;
 /** A receipt waits this long for something to ride on. */
 export const receiptDelayMs: Millis = 25;
 
+/** Receipts that a relay may have lost are said again so often, as long as their peer is not heard. */
+export const maxToldAgain = 8;
+
 /** It leaves at once when so many envelopes came in since the last one, */
 export const receiptEnvelopes = 32;
 
