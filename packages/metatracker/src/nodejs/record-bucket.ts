@@ -35,6 +35,8 @@ const maxAgeMs: Millis = maxContactRecordTtlMs + 2 * 24 * 60 * 60_000;
 const maxValueBytes = 4_096;
 /** A consumer that says nothing for two of these is made anew, by a server that is there. */
 const heartbeatMs: Millis = 2_000;
+/** Whoever was refused, as when the bucket is gone, does not ask without a pause. */
+const restMs: Millis = 500;
 /** Messages that are read a second time from another server, since it may count them otherwise. */
 const overlap = 4_096;
 /** Records that the server may send ahead. */
@@ -149,7 +151,8 @@ export class RecordBucket {
           onEntry(subject, { revision: seq, record: decodeKeptRecord(peer, data) });
         }
       } catch {
-        // It was asked for patiently, or its messages ended in an error: another one reads on.
+        // It was asked for patiently and refused, or its messages ended in an error: another one reads on, in a while.
+        await this.#link.rest(restMs);
       }
       consumer = undefined;
     }

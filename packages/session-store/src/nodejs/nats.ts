@@ -208,6 +208,11 @@ export class NatsLink {
     );
   }
 
+  /** Passes some time, or what is left until it is closed. */
+  async rest(ms: number): Promise<void> {
+    await pause(ms, this.#closing.signal).catch(() => {});
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     if (!this.connection.isClosed()) await this.connection.close();
@@ -323,6 +328,7 @@ function unreachable(what: string, cause: unknown): StoreError {
 
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const stop = (): void => {
       clearTimeout(timer);
       reject(signal!.reason as Error);
