@@ -11,7 +11,7 @@
  * @see docs/spec.md, "Relay"
  */
 import { EgtpError, type EgtpNode, type NodeEvent, type TakeMail } from "@egtp/node";
-import { type Millis, type PeerId, type Strategy, type VerifySignature, verifyContactRecord } from "@egtp/wire";
+import { type Millis, type PeerId, type Strategy, toHex, type VerifySignature, verifyContactRecord } from "@egtp/wire";
 import type { InHand, MailCounts } from "./client-intake.ts";
 import type { RelayClientLimits } from "./client-limits.ts";
 import { Registration, type RegistrationChange } from "./client-registration.ts";
@@ -215,7 +215,7 @@ export class Listener {
   }
 
   #inHandOf(tag: Uint8Array): InHand {
-    const mailbox = tag.join();
+    const mailbox = toHex(tag);
     let inHand = this.#inHand.get(mailbox);
     if (inHand === undefined) {
       for (const [other, { size }] of this.#inHand) {

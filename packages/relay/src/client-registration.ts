@@ -5,7 +5,7 @@
  * @see docs/spec.md, "Relay"
  */
 import { EgtpError, type EgtpNode } from "@egtp/node";
-import type { Millis, PeerId } from "@egtp/wire";
+import { type Millis, type PeerId, toHex } from "@egtp/wire";
 import { Intake, type IntakeOptions, type MailCounts } from "./client-intake.ts";
 import type { RelayClientLimits } from "./client-limits.ts";
 import { RelayError } from "./errors.ts";
@@ -173,7 +173,7 @@ export class Registration {
     this.wasLive = true;
     this.published = published;
     this.waiting = waiting.messages;
-    this.mailbox = hexOf(tag);
+    this.mailbox = toHex(tag);
     this.#isFirst = false;
     this.#isToldLost = false;
     if (wasLive) this.#retryMs = limits.minRetryMs;
@@ -285,8 +285,4 @@ export class Registration {
     this.#cancelTimer();
     return this.intake.stop();
   }
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -7,7 +7,7 @@
  *
  * It imports no test runner and throws plain errors, so any runner with these two functions will do.
  */
-import { type Millis, type PeerId, peerIdFromTrustedBytes } from "@egtp/wire";
+import { type Millis, type PeerId, peerIdFromTrustedBytes, toHex } from "@egtp/wire";
 import { type MailboxLimits, mailIdBytes } from "./limits.ts";
 import type { Deposited, MailboxStore, StoredMail } from "./mailbox-store.ts";
 import { decodeMail } from "./protocol.ts";
@@ -67,9 +67,9 @@ export function describeMailboxStore(
       const first = await register(store, alice, "01");
       same(first.mailbox.tag.length, 8, "bytes of the tag");
       same([first.replaced, first.mailbox.messages, first.mailbox.isOpen], [false, 0, true], "the new mailbox");
-      const tag = hex(first.mailbox.tag);
-      same(hex((await register(store, alice, "01")).mailbox.tag), tag, "the tag later");
-      differs(hex((await register(store, bob, "01")).mailbox.tag), tag, "the tag of another");
+      const tag = toHex(first.mailbox.tag);
+      same(toHex((await register(store, alice, "01")).mailbox.tag), tag, "the tag later");
+      differs(toHex((await register(store, bob, "01")).mailbox.tag), tag, "the tag of another");
       same((await store.find(alice))?.isOpen, true, "found");
     });
 
@@ -98,7 +98,11 @@ export function describeMailboxStore(
       same((await all(store, alice)).map(contentOf), mails.map(contentOf), "again");
       const { tag } = (await store.find(alice))!;
       for (const { number, body } of mails) {
-        same([hex(decodeMail(body).tag), decodeMail(body).number], [hex(tag), number], "the ID before the envelope");
+        same(
+          [toHex(decodeMail(body).tag), decodeMail(body).number],
+          [toHex(tag), number],
+          "the ID before the envelope",
+        );
       }
       const after = await store.collect(alice, mails[6]!.number, { maxMessages: 2, maxBytes: 1e6 }, start);
       same(after.map(contentOf), [8, 9], "after the seventh, two");
@@ -260,7 +264,7 @@ export function describeMailboxStore(
       if (!fixture.survives) return;
       const { tag } = (await register(store, alice, "01")).mailbox;
       await register(store, bob, "01");
-      const before = hex(tag);
+      const before = toHex(tag);
       for (let n = 1; n <= 20; n++) stored(await put(store, alice, n));
       const numbers = (await all(store, alice)).map(({ number }) => number);
       await take(store, alice, (await all(store, alice)).slice(3, 5));
@@ -269,7 +273,7 @@ export function describeMailboxStore(
       const again = await fixture.open({});
       try {
         same((await again.find(alice))?.messages, 18, "waiting");
-        same(hex((await again.find(alice))!.tag), before, "the tag");
+        same(toHex((await again.find(alice))!.tag), before, "the tag");
         const mails = await all(again, alice);
         same(mails.map(contentOf), [1, 2, 3, ...Array.from({ length: 15 }, (_, i) => i + 6)], "contents");
         same(await again.find(bob), undefined, "bob unregistered");
@@ -424,10 +428,6 @@ async function randomSteps(
   } catch (error) {
     throw new Error(`With seed ${seed}: ${String(error)}`, { cause: error });
   }
-}
-
-function hex(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function ascend(numbers: readonly number[]): void {

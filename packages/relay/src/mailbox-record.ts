@@ -1,5 +1,5 @@
 /** What several relays know together of one mailbox: JSON, for whoever has to look into the engine. */
-import type { Millis } from "@egtp/wire";
+import { encodeUtf8, fromHex, type Millis, toHex } from "@egtp/wire";
 import * as z from "zod/mini";
 import type { OwnerRuns } from "./owner-runs.ts";
 
@@ -23,8 +23,7 @@ export interface MailboxRecord extends OwnerRuns {
 }
 
 export function encodeMailboxRecord({ tag, ...rest }: MailboxRecord): Uint8Array {
-  const hex = [...tag].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return new TextEncoder().encode(JSON.stringify({ v: 1, tag: hex, ...rest }));
+  return encodeUtf8(JSON.stringify({ v: 1, tag: toHex(tag), ...rest }));
 }
 
 /** @returns `undefined` for what is none, or of a version to come: as if the mailbox had none. */
@@ -38,6 +37,5 @@ export function decodeMailboxRecord(bytes: Uint8Array): MailboxRecord | undefine
   const { success, data } = record.safeParse(value);
   if (!success) return undefined;
   const { tag, run, isOpen, contactAt, writer, superseded } = data;
-  const bytesOfTag = Uint8Array.from(tag.match(/../g)!, (pair) => Number.parseInt(pair, 16));
-  return { tag: bytesOfTag, run, isOpen, contactAt, writer, superseded };
+  return { tag: fromHex(tag), run, isOpen, contactAt, writer, superseded };
 }

@@ -22,7 +22,7 @@ import {
   type SendOptions,
   systemSchedule,
 } from "@egtp/node";
-import { type Millis, type PeerId, peerIdBytes, peerIdFromTrustedBytes } from "@egtp/wire";
+import { type Millis, type PeerId, peerIdBytes, peerIdFromTrustedBytes, toHex } from "@egtp/wire";
 import { mailboxTagBytes, mailIdBytes, maxCollectBytes, type RelayServerLimits, relayServerLimits } from "./limits.ts";
 import type { Deposited, MailboxCounts, MailboxStore, MaybePromise, StoredMail } from "./mailbox-store.ts";
 import { MemoryMailboxStore } from "./memory-store.ts";
@@ -243,7 +243,7 @@ export class RelayServer implements NodePart {
       }
       this.#newMailboxes.take(1);
     }
-    const id = [...run].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const id = toHex(run);
     const registered = await this.#store.register(peer, { id, isFirst: first }, now);
     registrations[registered.state] += 1;
     if (registered.state === "full") return { state: "refused", reason: "full" };

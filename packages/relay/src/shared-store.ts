@@ -13,7 +13,7 @@
  * @see docs/design/relay-cluster.md
  */
 import { StoreError } from "@egtp/session-store";
-import { equalBytes, type Millis, type PeerId } from "@egtp/wire";
+import { equalBytes, type Millis, type PeerId, toHex } from "@egtp/wire";
 import {
   defaultSharedStoreLimits,
   type MailboxLimits,
@@ -103,7 +103,7 @@ export class SharedMailboxStore implements MailboxStore {
     this.#log = log;
     this.#shared = { ...defaultSharedStoreLimits, ...sharedLimits };
     this.#seams = { ...systemSeams, ...seams };
-    this.#writer = hexOf(this.#seams.random(8));
+    this.#writer = toHex(this.#seams.random(8));
     log.watchGaps(() => {
       for (const [owner, { tail }] of this.#boxes) {
         if (tail === undefined) continue;
@@ -603,8 +603,4 @@ function unreachable(cause: unknown): StoreError {
 /** Whoever asked may have been restarted since, and have registered at another relay: it would lose its mailbox to the dead. */
 function askedLongAgo(): StoreError {
   return unreachable(new Error("A run asked for the mailbox of another too long ago"));
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
