@@ -1,7 +1,9 @@
 /** `pnpm release`: versions, changelogs, build, checks, and the packages go to the registry. */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { Progress } from "@egtp/terminal";
 import { type Release, release } from "./release.ts";
+import { Steps } from "./steps.ts";
 
 const usage = `pnpm release [options]
 
@@ -42,6 +44,14 @@ async function main(): Promise<number> {
     return 0;
   }
   const dryRun = values["dry-run"];
+  const progress = new Progress();
+  const steps = new Steps(values["no-check"] ? ["check"] : []);
+  const timer = progress.isLive && setInterval(() => progress.tell(steps.current, steps.share), progress.everyMs);
+  const tell = (text: string): void => {
+    if (steps.begin(text) && progress.isLive) return;
+    progress.clear();
+    process.stderr.write(`${text}\n`);
+  };
   try {
     const result = await release({
       root: fileURLToPath(new URL("../../..", import.meta.url)),
@@ -49,13 +59,17 @@ async function main(): Promise<number> {
       repository: values.repository,
       check: !values["no-check"],
       provenance: !values["no-provenance"],
-      tell: (progress) => process.stderr.write(`${progress}\n`),
+      tell,
     });
+    progress.clear();
     process.stdout.write(values.json ? `${JSON.stringify({ ...result, dryRun })}\n` : describe(result, dryRun));
     return result.missing.length === 0 ? 0 : 1;
   } catch (error) {
+    progress.clear();
     process.stderr.write(`${(error as Error).message}\n`);
     return 1;
+  } finally {
+    if (timer) clearInterval(timer);
   }
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `pnpm scaling`: how records spread over metatrackers, and what many millions of peers would take. */
 import { parseArgs } from "node:util";
+import { Progress } from "@egtp/terminal";
 import { chancePercent, idsOf, moveOf, place, spreadOf } from "./nearness.ts";
 import { costOfMillion, measuredCosts, planDirectory, planRelays } from "./plan.ts";
 
@@ -37,16 +38,24 @@ const prices = { coreHour: 0.04, gigabyte: 0.02 };
 
 type Row = Readonly<Record<string, number>>;
 
-function spreads(sample: number, peers: number, tell: (progress: string) => void): Row[] {
+/** @param tell - Of one step and how much of all is done, from 0 to 1. */
+function spreads(sample: number, peers: number, tell: (step: string, share: number) => void): Row[] {
   const ids = idsOf("peer", sample);
+  // A record is placed three times: as things are, after a join, after a leave. Each takes as long as there are metatrackers.
+  const work = 3 * sample * numbersOfMetatrackers.reduce((sum, count) => sum + count, 0);
+  let done = 0;
   return numbersOfMetatrackers.map((count) => {
-    tell(`placing ${sample} records on ${count} metatrackers`);
     const metatrackers = idsOf("metatracker", count + 1);
     const some = metatrackers.slice(0, count);
-    const before = place(ids, some, copies);
+    const placeOn = (those: typeof metatrackers) =>
+      place(ids, those, copies, () => {
+        done += count;
+        tell(`records on ${count} metatrackers`, done / work);
+      });
+    const before = placeOn(some);
     const spread = spreadOf(before, some);
-    const joined = moveOf(before, place(ids, metatrackers, copies));
-    const left = count > copies ? moveOf(before, place(ids, some.slice(1), copies)) : undefined;
+    const joined = moveOf(before, placeOn(metatrackers));
+    const left = count > copies ? moveOf(before, placeOn(some.slice(1))) : undefined;
     return {
       metatrackers: count,
       least: spread.least,
@@ -82,16 +91,17 @@ function main(): number {
   if (![peers, owners, sample].every((number) => Number.isSafeInteger(number) && number > 0)) {
     return complain("--peers, --owners and --sample take whole numbers above 0.");
   }
-  const tell = (progress: string): void => {
-    if (!values.json) process.stderr.write(`${progress}\n`);
-  };
+  const progress = new Progress();
   const report = {
-    spreads: spreads(sample, peers, tell),
+    spreads: spreads(sample, peers, (step, share) => {
+      if (!values.json) progress.tell(step, share);
+    }),
     directories: directories(peers),
     relays: [{ owners, ...planRelays({ owners, maxOwners, refreshSeconds }, measuredCosts) }],
     "a million messages of 1 KiB, passed along": [costOfMillion(measuredCosts.passSeconds, prices)],
     "a million messages of 1 KiB, left and collected": [costOfMillion(measuredCosts.mailSeconds, prices)],
   };
+  progress.clear();
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
   else for (const [title, rows] of Object.entries(report)) process.stdout.write(`\n${title}\n\n${table(rows)}`);
   return 0;

@@ -13,8 +13,18 @@ export function idsOf(name: string, count: number): PeerId[] {
 /** Which metatrackers keep the record of each peer. */
 export type Placement = readonly (readonly PeerId[])[];
 
-export function place(peers: readonly PeerId[], metatrackers: readonly PeerId[], copies: number): Placement {
-  return peers.map((peer) => orderByNearness(peer, metatrackers).slice(0, copies));
+/** @param onPlaced - Called after each peer: with a hundred metatrackers it takes seconds. */
+export function place(
+  peers: readonly PeerId[],
+  metatrackers: readonly PeerId[],
+  copies: number,
+  onPlaced?: () => void,
+): Placement {
+  return peers.map((peer) => {
+    const kept = orderByNearness(peer, metatrackers).slice(0, copies);
+    onPlaced?.();
+    return kept;
+  });
 }
 
 export interface Spread {
