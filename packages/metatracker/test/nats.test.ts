@@ -64,17 +64,21 @@ describeWithNats("the store in a NATS cluster", () => {
   it("keeps the highest of many that come through all at once, and tells the others so", async () => {
     const open = newPlace();
     const stores = [await open(), await open(), await open()];
-    const { peer } = recordOf();
+    const peers = Array.from({ length: 20 }, () => recordOf().peer);
     const numbers = Array.from({ length: 30 }, (_, at) => 1 + ((at * 7) % 30));
-    const answers = await Promise.all(
-      numbers.map(async (seq, at) => [seq, await stores[at % 3]!.put(recordOf({ peer, seq }))] as const),
-    );
-    expect(answers.find(([seq]) => seq === 30)).toEqual([30, undefined]);
-    expect(answers.filter(([seq, standing]) => standing !== undefined && standing.seq <= seq)).toEqual([]);
-    for (const store of stores) await expect.poll(() => store.get(peer)?.seq).toBe(30);
+    for (const peer of peers) {
+      const answers = await Promise.all(
+        numbers.map(async (seq, at) => [seq, await stores[at % 3]!.put(recordOf({ peer, seq }))] as const),
+      );
+      expect(answers.find(([seq]) => seq === 30)).toEqual([30, undefined]);
+      expect(answers.filter(([seq, standing]) => standing !== undefined && standing.seq <= seq)).toEqual([]);
+    }
+    for (const store of stores) {
+      await expect.poll(() => peers.map((peer) => store.get(peer)?.seq)).toEqual(peers.map(() => 30));
+    }
     const next = await open();
-    expect(next.get(peer)?.seq).toBe(30);
-    expect(next.size.records).toBe(1);
+    for (const peer of peers) expect(next.get(peer)?.seq).toBe(30);
+    expect(next.size.records).toBe(peers.length);
   });
 
   it("makes room in all for what is put through any, and knows of what was put again elsewhere", async () => {

@@ -152,11 +152,16 @@ export class NatsDirectoryStore implements DirectoryStore {
 
   /** Asks the leader what stands in the way of a record. @returns Its revision; 0 for nothing. */
   async #catchUp(peer: PeerId): Promise<number> {
+    const known = this.#revisions.get(peer);
     const found = await this.#bucket.read(peer);
-    // It may also have been over, or made room, for somebody else; or nobody of this version can read it.
-    this.#table.remove(peer);
-    this.#revisions.delete(peer);
-    if (found?.record !== undefined) this.#take(found.record, found.revision);
+    if (found?.record !== undefined) {
+      this.#take(found.record, found.revision);
+    } else if (this.#revisions.get(peer) === known) {
+      // Ours was over, or made room, for somebody else; or nobody of this version can read what stands there. What was
+      // followed while the leader was asked is newer than its answer, and stays.
+      this.#table.remove(peer);
+      this.#revisions.delete(peer);
+    }
     return found?.revision ?? 0;
   }
 
