@@ -20,6 +20,7 @@ export default defineConfig({
     // A slow machine is no fault of a test; what hangs still ends.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     reporters: process.env.CI ? ["default", "json"] : ["default"],
     outputFile: { json: "reports/vitest.json" },
     coverage: { provider: "v8", include: ["packages/*/src/**/*.ts"], reportsDirectory: "reports/coverage" },

@@ -253,7 +253,7 @@ function expectContents(contents: readonly number[], from: number, count: number
 }
 
 async function expectMails(owner: Owner, count: number): Promise<void> {
-  await expect.poll(() => owner.got.length, { timeout: 30_000 }).toBe(count);
+  await expect.poll(() => owner.got.length).toBe(count);
 }
 
 /** Each envelope is counted once, wherever it is. */
