@@ -210,7 +210,11 @@ class MetatrackerClient implements Metatrackers {
       return await unlessAborted(query.answer, signal);
     } finally {
       query.waiters -= 1;
-      if (query.waiters === 0) query.controller.abort(signal.reason);
+      if (query.waiters === 0) {
+        // It still has to end: whoever asks meanwhile begins one of their own.
+        if (this.#queries.get(peer) === query) this.#queries.delete(peer);
+        query.controller.abort(signal.reason);
+      }
     }
   }
 

@@ -354,6 +354,20 @@ describe("what was found is kept for a while", () => {
     expect(found(made) - before).toBe(3);
   });
 
+  test("who asks again just after everybody gave up is not given up with them", async () => {
+    const { directory } = await metatrackersOf(3);
+    const alice = await world.join("alice", { directory });
+    for (let later = 0; later < 20; later++) {
+      const bob = await world.join(`bob-${later}`, { directory });
+      const leaving = new AbortController();
+      const error = errorOf(alice.lookup.lookUp(bob.node.peerId, { signal: leaving.signal }));
+      leaving.abort(new Error("enough"));
+      for (let tick = 0; tick < later; tick++) await Promise.resolve();
+      expect(await lookUp(alice, bob.node.peerId)).toEqual(bob.node.contactRecord);
+      expect(await world.time.of(error)).toMatchObject({ message: "enough" });
+    }
+  });
+
   test("what everybody gave up is asked no further", async () => {
     const { directory, all } = await metatrackersOf(1);
     const alice = await world.join("alice", { directory });
