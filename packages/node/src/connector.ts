@@ -112,8 +112,10 @@ export class Connector {
       const tried = book.get(route.peer, schedule.now())?.seq;
       const bytes = await this.withTime(limits.lookupMs, (signal) => lookup.lookUp(route.peer, { signal, tried }));
       if (bytes === undefined) return;
-      if (isLost) book.replace(bytes, route.peer, schedule.now());
-      else book.learn(bytes, route.peer, schedule.now());
+      // What came meanwhile was not tried yet.
+      if (isLost && book.get(route.peer, schedule.now())?.seq === tried) {
+        book.replace(bytes, route.peer, schedule.now());
+      } else book.learn(bytes, route.peer, schedule.now());
     } catch (cause) {
       const error = cause instanceof EgtpError ? cause : new RouteError("EGTP_LOOKUP_FAILED", { cause });
       const failure = { strategy: `lookup ${lookup.kind}`, error };

@@ -568,6 +568,23 @@ test("a record with a lower number is believed when the one with the higher lead
   expect(await world.time.of(sent)).toEqual({ state: "delivered" });
 });
 
+test("what comes of a record while another is looked up is not given up for an older answer", async () => {
+  const bob = await world.join("bob", { isListed: false });
+  bob.node.handle(note, () => {});
+  const recordOf = (seq: number, place: string) => record(bob.identity, [MemoryNetwork.strategy(place)], seq);
+  const lookup: Lookup = {
+    kind: "late",
+    lookUp: async () => {
+      alice.node.learn(recordOf(3, "bob"));
+      return recordOf(1, "nowhere");
+    },
+  };
+  const alice = await world.join("alice", { lookup, isListed: false });
+  alice.node.learn(recordOf(2, "nowhere"));
+  const sent = alice.node.send(bob.node.peerId, note, body);
+  expect(await world.time.of(sent)).toEqual({ state: "delivered" });
+});
+
 test("two nodes with one identity do not outbid each other without end", async () => {
   const identity = createIdentity();
   let attempts = 0;
