@@ -267,10 +267,13 @@ export class OwnerPush {
 
   #await(collecting: Promise<readonly StoredMail[]>): void {
     this.#isPumping = true;
+    const after = this.#cursor;
     collecting.then(
       (mails) => {
         this.#isPumping = false;
-        this.#take(mails);
+        // It went away, or begins with the oldest again: then that comes first.
+        if (this.#isAway || this.#cursor !== after) this.#hasMore = true;
+        else this.#take(mails);
         this.pump();
       },
       (error: unknown) => {
