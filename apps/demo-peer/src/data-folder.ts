@@ -8,8 +8,15 @@ import { join } from "node:path";
 import type { Identity } from "@egtp/node";
 import { loadIdentity } from "@egtp/node/files";
 import { MemorySessionStore, type SessionStore, StoreError } from "@egtp/session-store";
-import { LmdbSessionStore } from "@egtp/session-store/lmdb";
+import { LmdbSessionStore, type SetAside } from "@egtp/session-store/lmdb";
 import { DemoError } from "./errors.ts";
+
+export interface OpenedSessions {
+  readonly sessions: SessionStore;
+  readonly kind: "lmdb" | "memory";
+  /** What was there and could not be used. */
+  readonly setAside: SetAside | undefined;
+}
 
 export class DataFolder {
   readonly path: string;
@@ -38,12 +45,13 @@ export class DataFolder {
   }
 
   /** On disk where the native part `lmdb` loads; else in memory, which works as well until the process ends. */
-  async openSessions(): Promise<{ readonly sessions: SessionStore; readonly kind: "lmdb" | "memory" }> {
+  async openSessions(): Promise<OpenedSessions> {
     try {
-      return { sessions: await LmdbSessionStore.open(this.join("sessions")), kind: "lmdb" };
+      const sessions = await LmdbSessionStore.open(this.join("sessions"));
+      return { sessions, kind: "lmdb", setAside: sessions.report.setAside };
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "EGTP_STORE_MISSING_PART") throw error;
-      return { sessions: new MemorySessionStore(), kind: "memory" };
+      return { sessions: new MemorySessionStore(), kind: "memory", setAside: undefined };
     }
   }
 

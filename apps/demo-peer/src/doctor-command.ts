@@ -9,12 +9,14 @@ import { listenForStop } from "./stop-signal.ts";
 
 export const doctorUsage = `Usage: egtp-demo-peer doctor [options]
 
-Checks what a peer needs: its folder, its session store, the clock, boot pages, metatrackers, a relay, and
-whether a stranger who knows nothing but its ID reaches it. Says what to do about what does not work.
+Checks what a peer needs: its folder, its session store, boot pages, the clock, metatrackers, a relay,
+whether a stranger who knows nothing but its ID reaches it, and whether it reaches the peers that are named.
+Says what to do about what does not work.
 
 ${placeUsage}
 ${bookUsage}
 ${listenUsage}
+  --peer ID            somebody who runs a peer of this demo, with ID@host:port at that address; may be repeated
   --json               print one JSON object
 
 Exit codes: ${exitCodes.ok} it works, ${exitCodes.failed} something does not.
@@ -27,8 +29,7 @@ const marks: Readonly<Record<Finding["state"], readonly [string, Colour]>> = {
 };
 
 export async function doctorCommand(args: readonly string[]): Promise<number> {
-  const { peer: _, ...specs } = chatSpecs;
-  const { options } = readOptions(args, specs, chatSchema);
+  const { options } = readOptions(args, chatSpecs, chatSchema);
   const paint = paintFor(process.stdout);
   const stop = listenForStop();
   const findings: Finding[] = [];

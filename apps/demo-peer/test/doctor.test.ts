@@ -1,8 +1,13 @@
 /** What the doctor says of a place where all is well, and of what is not. */
+import { generateKeyPairSync, sign } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createIdentity } from "@egtp/node";
 import { ServerProcess } from "@egtp/test-kit/server-process";
+import { peerIdFromBytes, signBootPage, signContactRecord } from "@egtp/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Commands } from "./command.ts";
 
@@ -16,7 +21,12 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 interface Report {
   readonly ok: boolean;
-  readonly findings: readonly { readonly check: string; readonly state: string; readonly text: string }[];
+  readonly findings: readonly {
+    readonly check: string;
+    readonly state: string;
+    readonly text: string;
+    readonly remedy?: string;
+  }[];
 }
 
 const statesOf = ({ findings }: Report): Record<string, string> =>
@@ -39,16 +49,67 @@ describe.concurrent("doctor", { timeout: 120_000 }, () => {
     const options = ["--json", "--data", join(folder, "abroad"), "--bootpage", bootPage];
     const { code, stdout } = await new Commands(context).run("doctor", ...options);
     const report = JSON.parse(stdout) as Report;
-    const all = { "node.js": "good", folder: "good", store: "good", "boot page": "good", clock: "good" };
-    expect(statesOf(report)).toEqual({ ...all, directory: "good", relay: "good", reach: "good" });
+    const here = { "node.js": "good", folder: "good", store: "good" };
+    const abroad = { "boot page": "good", clock: "good", directory: "good", relay: "good", record: "good" };
+    expect(statesOf(report)).toEqual({ ...here, ...abroad, reach: "good", versions: "good" });
     expect({ code, ok: report.ok }).toEqual({ code: 0, ok: true });
-    expect(report.findings.at(-1)!.text).toMatch(/: relay /);
+    expect(report.findings.find(({ check }) => check === "reach")!.text).toMatch(/: relay /);
+
+    await relay.kill(); // its record is still known
+    const away = JSON.parse((await new Commands(context).run("doctor", ...options)).stdout) as Report;
+    expect(statesOf(away)).toEqual({ ...here, ...abroad, relay: "bad", record: undefined });
+    expect(away.findings.at(-1)!.remedy).toMatch(/^Check that the peer runs/);
+  });
+
+  test("says of a boot page, its server's clock and the metatracker on it which of them is at fault", async (context) => {
+    const commands = new Commands(context);
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const id = peerIdFromBytes(Buffer.from(publicKey.export({ format: "jwk" }).x!, "base64url"));
+    const now = Date.now();
+    const about = { id, seq: 1, issued: now };
+    const signer = (message: Uint8Array): Uint8Array => sign(null, message, privateKey);
+    const gone = { kind: "tcp", host: "127.0.0.1", port: 1 } as const; // nobody listens there
+    const services = ["metatracker"];
+    const metatracker = signContactRecord(
+      { ...about, ttl: 3_600_000, strategies: [gone], services, gone: false },
+      signer,
+    );
+    const page = signBootPage({ ...about, expires: now + 3_600_000, records: [metatracker] }, signer);
+    const server = createServer((_request, response) => {
+      response.setHeader("date", new Date(now + 30 * 3_600_000).toUTCString());
+      response.end(page);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    context.onTestFinished(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/boot.json`;
+    const doctor = async (bootPage: string): Promise<readonly (readonly [string, string])[]> => {
+      const { stdout } = await commands.run(
+        "doctor",
+        "--json",
+        "--data",
+        join(folder, "pages"),
+        "--bootpage",
+        bootPage,
+      );
+      const { findings } = JSON.parse(stdout) as Report;
+      for (const { state, remedy } of findings) expect(remedy === undefined).toBe(state === "good");
+      return findings.slice(3).map(({ check, state }) => [check, state]);
+    };
+    expect(await doctor(`${url}#${createIdentity().peer}`)).toEqual([
+      ["boot page", "bad"],
+      ["clock", "bad"],
+    ]);
+    expect(await doctor(url)).toEqual([
+      ["boot page", "doubtful"], // it names no publisher
+      ["clock", "bad"],
+      ["directory", "bad"],
+    ]);
   });
 
   test("finds no fault with a peer of this machine", async (context) => {
     const place = ["--data", join(folder, "local"), "--book", join(folder, "book")];
     const { code, stdout } = await new Commands(context).run("doctor", ...place);
-    expect(stdout.split("\n").map((line) => line.slice(0, 2))).toEqual(["ok", "ok", "ok", "ok", "ok"]);
+    expect(stdout.split("\n").map((line) => line.slice(0, 2))).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
     expect(code).toBe(0);
   });
 
@@ -62,6 +123,18 @@ describe.concurrent("doctor", { timeout: 120_000 }, () => {
     expect(code).toBe(1);
     listener.signal("SIGINT");
     await listener.ended;
+  });
+
+  test("says that the sessions were damaged, and that an ID leads nowhere", async (context) => {
+    const data = join(folder, "torn");
+    const place = ["--json", "--data", data, "--book", join(folder, "book")];
+    const commands = new Commands(context);
+    await commands.run("doctor", ...place);
+    await writeFile(join(data, "sessions", "data.mdb"), "nonsense");
+    const { code, stdout } = await commands.run("doctor", ...place, "--peer", createIdentity().peer);
+    const here = { "node.js": "good", folder: "good", store: "doubtful", record: "good", reach: "good" };
+    expect(statesOf(JSON.parse(stdout) as Report)).toEqual({ ...here, peer: "bad", versions: "good" });
+    expect(code).toBe(1);
   });
 
   test("says that the identity is damaged", async (context) => {
