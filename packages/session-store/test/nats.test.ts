@@ -72,6 +72,23 @@ describeWithNats("the way to a NATS cluster", () => {
     await link.close();
   });
 
+  it.each([
+    [10_005, 400, "no suitable peers for placement"],
+    [10_158, 409, "duplicate message id is in process"],
+    [10_164, 400, "wrong last sequence"],
+    [10_167, 429, "too many requests"],
+  ])("asks again when the answer is a no that may pass: %i", async (err_code, code, description) => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    let asked = 0;
+    const answer = await link.patiently(async () => {
+      asked += 1;
+      if (asked < 3) throw new link.nats.JetStreamApiError({ err_code, code, description });
+      return asked;
+    });
+    expect(answer).toBe(3);
+    await link.close();
+  });
+
   it("does not ask again when the answer is no", async () => {
     const link = await NatsLink.open({ servers: cluster.urls });
     const refused = await link.patiently(() => link.manager.streams.info("absent")).catch((error: unknown) => error);

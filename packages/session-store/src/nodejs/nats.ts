@@ -59,6 +59,13 @@ const defaultGiveUpMs = 9_000;
 /** Codes of JetStream's answers. */
 const noStream = 10_059;
 const nameInUse = 10_058;
+/** Answers below 500 that may pass nevertheless; the last three come from servers of 2.11 and later. */
+const passingCodes: ReadonlySet<number> = new Set([
+  10_005, // no suitable peers for placement: servers that have just started do not know each other yet
+  10_158, // duplicate message id is in process: what was asked before is under way
+  10_164, // wrong last sequence, without a number: something else is under way in the same place
+  10_167, // too many requests
+]);
 
 /** @throws {@link StoreError} `EGTP_STORE_MISSING_PART`. */
 async function loadNats(): Promise<Nats> {
@@ -246,7 +253,7 @@ export class NatsLink {
   #mayPass(error: unknown): boolean {
     const { JetStreamApiError, errors } = this.nats;
     // Below 500 it understood, and says no.
-    if (error instanceof JetStreamApiError) return error.status >= 500;
+    if (error instanceof JetStreamApiError) return error.status >= 500 || passingCodes.has(error.code);
     // That JetStream is not enabled has for its cause that nobody answered: so it is while there is no leader.
     const { cause } = error as { cause?: unknown };
     if (cause instanceof errors.PermissionViolationError) return false;
