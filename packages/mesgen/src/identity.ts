@@ -23,6 +23,14 @@ export interface Identity {
   readonly isNew: boolean;
   /** The 32 secret bytes from which everything follows. Keep them as one keeps a private key. */
   exportSeed(): Uint8Array;
+  /**
+   * Keeps others from running a peer with these keys, as far as the place that they came from can tell. A node calls it when it
+   * starts. Absent: nothing tells.
+   *
+   * @returns What gives them free again.
+   * @throws an `EgtpError` when somebody has them.
+   */
+  claim?(): Promise<() => Promise<void>>;
 }
 
 /** Makes a new identity. */

@@ -5,6 +5,7 @@
  * (`extractable: false`) belong to its own cryptography, and the portable provider computes with bytes.
  */
 import { createIdentity, type Identity, identityFromSeed, identitySeedBytes } from "@egtp/mesgen";
+import { hasWebLocks, takeWebLock } from "@egtp/session-store/web-lock";
 import { EgtpError } from "@egtp/wire";
 import { type IDBPDatabase, openDB } from "idb";
 
@@ -22,6 +23,10 @@ const texts = {
   EGTP_IDENTITY_STORE_BAD: [
     "is not an identity that loadIdentity kept",
     "Delete it with deleteIdentity, or use another name: a new identity has another peer ID.",
+  ],
+  EGTP_IDENTITY_STORE_IN_USE: [
+    "is that of a node that runs, in this tab or another one",
+    "Use the tab that is open, close it, or give each tab an identity of its own.",
   ],
   EGTP_IDENTITY_STORE_IO: [
     "cannot be read or kept in this browser",
@@ -47,11 +52,26 @@ export class IdentityStoreError extends EgtpError {
 
 /**
  * Reads the identity of that name within this origin, or makes one and keeps it before it is returned. Tabs that make it at
- * once get the same. That only one of them runs a peer is seen to by its session store: open it under the same name.
+ * once get the same. One node at a time runs with it: the `start` of another one, in whatever tab, rejects with
+ * `EGTP_IDENTITY_STORE_IN_USE`.
  *
  * @throws {@link IdentityStoreError}.
  */
-export function loadIdentity(name: string): Promise<Identity> {
+export async function loadIdentity(name: string): Promise<Identity> {
+  const identity = await keptIdentity(name);
+  return hasWebLocks() ? { ...identity, claim: () => claim(name, identity) } : identity;
+}
+
+/** Two names may have one key. */
+async function claim(name: string, { peer }: Identity): Promise<() => Promise<void>> {
+  const release = await takeWebLock(`egtp-identity:${peer}`).catch((cause: unknown) => {
+    throw new IdentityStoreError("EGTP_IDENTITY_STORE_IO", name, { cause });
+  });
+  if (release === undefined) throw new IdentityStoreError("EGTP_IDENTITY_STORE_IN_USE", name);
+  return release;
+}
+
+function keptIdentity(name: string): Promise<Identity> {
   return withDatabase(name, async (database) => {
     const { store, done } = database.transaction(table, "readwrite", { durability: "strict" });
     const kept = await store.get(name);

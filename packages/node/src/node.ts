@@ -101,6 +101,8 @@ class RunningNode implements EgtpNode {
   /** Types that got a handler in this turn. */
   readonly #retries = new Set<string>();
   #lastPeer: PeerId | undefined;
+  /** That nobody else runs with our identity; gives what ends that. */
+  #claim: Promise<() => Promise<void>> | undefined;
   /** Messages that earlier runs had kept. */
   readonly #resumed: number;
   #stopping: Promise<void> | undefined;
@@ -210,6 +212,11 @@ class RunningNode implements EgtpNode {
     if (this.#state !== "new") throw new NodeStoppedError("stopped");
     this.#state = "running";
     try {
+      this.#claim = this.#options.identity.claim?.();
+      if (this.#claim !== undefined) {
+        await this.#claim;
+        this.#checkRunning();
+      }
       for (const transport of this.#transports) {
         const served = await transport.serve(
           { peer: this.peerId },
@@ -282,10 +289,19 @@ class RunningNode implements EgtpNode {
       await this.#lookup?.close?.();
     } finally {
       this.#mesgen.lowerLimits();
-      await this.#maps.close();
+      try {
+        await this.#maps.close();
+      } finally {
+        await this.#giveIdentityFree();
+      }
     }
     // One may have waited for a disk all that time: what it holds is free for others when we say that we stopped.
     await Promise.all(parts);
+  }
+
+  async #giveIdentityFree(): Promise<void> {
+    const giveFree = await this.#claim?.catch(() => undefined); // `start` said why not
+    await giveFree?.();
   }
 
   /** Writes what is staged. @returns Whether the store has everything now. */

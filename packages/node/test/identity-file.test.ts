@@ -1,7 +1,8 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { createNode, type EgtpNode } from "../src/index.ts";
 import { IdentityFileError, loadIdentity } from "../src/nodejs/files.ts";
 import { errorOf } from "./world.ts";
 
@@ -69,4 +70,51 @@ test("a file that others may read is refused", async () => {
 test("a place that cannot be used is told", async () => {
   expect(await errorOf(loadIdentity(join(folder, "no", "alice.key")))).toMatchObject({ code: "EGTP_IDENTITY_FILE_IO" });
   expect(await errorOf(loadIdentity(folder))).toMatchObject({ code: "EGTP_IDENTITY_FILE_BAD" });
+});
+
+test("runs one node at a time, by whatever path it was loaded", async () => {
+  const path = join(folder, "alice.key");
+  const start = async (from: string): Promise<EgtpNode> => {
+    const node = await createNode({ identity: await loadIdentity(from) });
+    await node.start();
+    return node;
+  };
+  const bob = await start(join(folder, "bob.key"));
+  const first = await start(path);
+  await symlink(path, join(folder, "link.key"));
+  for (const from of [path, join(folder, "link.key")]) {
+    const error = await errorOf(start(from));
+    expect(error).toBeInstanceOf(IdentityFileError);
+    expect(error).toMatchObject({ code: "EGTP_IDENTITY_FILE_IN_USE", hint: expect.stringContaining("Stop") });
+  }
+  await first.stop();
+  const second = await start(path);
+  await Promise.all([second.stop(), bob.stop()]);
+  expect(await readdir(folder), "nothing is left of the locks").toEqual(["alice.key", "bob.key", "link.key"]);
+});
+
+test("is free again when a node was stopped while it started, and when its start failed", async () => {
+  const identity = await loadIdentity(join(folder, "alice.key"));
+  const hasty = await createNode({ identity });
+  const starting = errorOf(hasty.start());
+  await hasty.stop();
+  expect(await starting).toMatchObject({ code: "EGTP_NODE_STOPPED" });
+  const serve = () => Promise.reject(new Error("no port"));
+  const failing = await createNode({
+    identity,
+    transports: [{ kind: "x-none", canDial: () => false, serve } as never],
+  });
+  expect(await errorOf(failing.start())).toMatchObject({ message: "no port" });
+  const node = await createNode({ identity });
+  await node.start();
+  await node.stop();
+});
+
+test("runs a node nevertheless where no lock can be had, as beside a mounted secret", async () => {
+  const path = join(folder, "alice.key");
+  const identity = await loadIdentity(path);
+  await rm(path); // so that there is no place for one
+  const node = await createNode({ identity });
+  await node.start();
+  await node.stop();
 });

@@ -11,13 +11,12 @@
 import { deleteDB, type IDBPDatabase, openDB } from "idb";
 import { StoreError } from "./errors.ts";
 import type { SessionStore, StoreEntry } from "./session-store.ts";
+import { hasWebLocks, takeWebLock } from "./web-lock.ts";
 
 export { StoreError } from "./errors.ts";
 
 const databasePrefix = "egtp-sessions:";
 const table = "records";
-/** A page that is loaded again asks a moment before the browser has put away the one before it. */
-const lockWaitMs = 1_000;
 /** Bytes are kept in memory of their own, without what a view would bring along. */
 type Records = { [table]: { key: string; value: Uint8Array<ArrayBuffer> } };
 type Database = IDBPDatabase<Records>;
@@ -141,36 +140,19 @@ export class IndexedDbSessionStore implements SessionStore {
   }
 }
 
-/**
- * Takes the lock of a store for as long as this page or worker lives.
- *
- * @returns What gives it free, and resolves when others can take it.
- */
+/** @returns What gives the lock of a store free, and resolves when others can take it. */
 async function takeLock(name: string): Promise<() => Promise<void>> {
-  const { locks } = globalThis.navigator ?? {};
-  if (locks === undefined || globalThis.indexedDB === undefined) {
+  if (!hasWebLocks() || globalThis.indexedDB === undefined) {
     throw new StoreError("EGTP_STORE_MISSING_PART", "There is no IndexedDB here, or there are no Web Locks.", {
       hint: "Serve the page by https:, or from localhost: browsers give Web Locks to no other. Elsewhere use another store.",
     });
   }
-  return await new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(lockWaitMs);
-    const held = locks.request(`${databasePrefix}${name}`, { signal }, () => {
-      return new Promise<void>((release) => {
-        resolve(async () => {
-          release();
-          await held;
-        });
-      });
-    });
-    held.catch((error: unknown) => {
-      const hint = "Use the tab that is open, close it, or give each tab an identity and a name of its own.";
-      reject(
-        signal.aborted
-          ? new StoreError("EGTP_STORE_LOCKED", `Another tab has the sessions of ${name} open.`, { hint })
-          : unwritable(`The lock on the sessions of ${name} was refused.`, error),
-      );
-    });
+  const release = await takeWebLock(`${databasePrefix}${name}`).catch((error: unknown) => {
+    throw unwritable(`The lock on the sessions of ${name} was refused.`, error);
+  });
+  if (release !== undefined) return release;
+  throw new StoreError("EGTP_STORE_LOCKED", `Another tab has the sessions of ${name} open.`, {
+    hint: "Use the tab that is open, close it, or give each tab an identity and a name of its own.",
   });
 }
 

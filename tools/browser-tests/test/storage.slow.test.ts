@@ -87,6 +87,22 @@ describeInChromium(describe, "in Chromium", (browser) => {
       expect(another).not.toMatchObject({ peer: (one as { peer: string }).peer });
     });
 
+    it("refuses a second node with a key whose node runs in another tab, until that stops or is gone", async () => {
+      const start = (tab: Page) => tab.evaluate(() => storage.startNode("grace"));
+      const peer = await start(first);
+      expect(peer).toMatch(/^[a-z0-9]{52}$/);
+      const refused = {
+        error: { name: "IdentityStoreError", code: "EGTP_IDENTITY_STORE_IN_USE", hint: expect.stringContaining("tab") },
+      };
+      expect(await start(second)).toMatchObject(refused);
+      expect(await start(first)).toMatchObject(refused);
+      await first.evaluate(() => storage.stopNode("grace"));
+      expect(await start(second)).toBe(peer);
+      await second.goto("about:blank");
+      await expect.poll(() => start(first)).toBe(peer);
+      await first.evaluate(() => storage.stopNode("grace"));
+    });
+
     it("refuses what is kept under the name of an identity and is none", async () => {
       const { peer } = (await first.evaluate(() => storage.loadIdentity("eve"))) as { peer: string };
       for (const bad of ["{ seed: new Uint8Array(32), peer }", "{ seed: new Uint8Array(31), peer }", "{}"]) {

@@ -3,8 +3,10 @@
  * third the peer ID, by which a damaged file is found out.
  */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, link, open, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, realpath, unlink } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { createIdentity, type Identity, identityFromSeed } from "@egtp/mesgen";
+import { FolderLock } from "@egtp/session-store/folder-lock";
 import { EgtpError, fromHex, toHex } from "@egtp/wire";
 
 const firstLine = "EGTP identity, secret: whoever has this file can be you";
@@ -19,6 +21,10 @@ const texts = {
   EGTP_IDENTITY_FILE_EXPOSED: [
     "may be read or changed by others than its owner",
     "Close it with chmod 600. If others did read it, make a new identity.",
+  ],
+  EGTP_IDENTITY_FILE_IN_USE: [
+    "is the identity of a node that runs, in this process or another one",
+    "Stop that one, or give each node an identity of its own. This never outlives a process: there is nothing to delete.",
   ],
   EGTP_IDENTITY_FILE_IO: [
     "cannot be read or made",
@@ -43,17 +49,33 @@ export class IdentityFileError extends EgtpError {
 }
 
 /**
- * Reads an identity from a file, or makes both when there is no such file (mode 0600, on disk before it is returned).
+ * Reads an identity from a file, or makes both when there is no such file (mode 0600, on disk before it is returned). One node at
+ * a time runs with it: another's `start` rejects with `EGTP_IDENTITY_FILE_IN_USE`.
  *
  * @throws {@link IdentityFileError}.
  */
 export async function loadIdentity(path: string): Promise<Identity> {
   try {
-    return (await readIdentity(path)) ?? (await makeIdentity(path));
+    const identity = (await readIdentity(path)) ?? (await makeIdentity(path));
+    return { ...identity, claim: () => claim(path) };
   } catch (error) {
     if (error instanceof EgtpError) throw error;
     throw new IdentityFileError("EGTP_IDENTITY_FILE_IO", path, { cause: error });
   }
+}
+
+/** Takes a lock that lies beside the file. */
+async function claim(path: string): Promise<() => Promise<void>> {
+  let lock: FolderLock | undefined;
+  try {
+    const file = await realpath(path);
+    lock = await FolderLock.take(dirname(file), `${basename(file)}.lock`);
+  } catch {
+    // A key may lie where nothing can be made, as a mounted secret does. Then peers and relays must tell, as for one that was copied.
+    return async () => {};
+  }
+  if (lock === undefined) throw new IdentityFileError("EGTP_IDENTITY_FILE_IN_USE", path);
+  return () => lock.release();
 }
 
 async function readIdentity(path: string): Promise<Identity | undefined> {

@@ -23,13 +23,15 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemCode } from "./private-folder.ts";
 
-const namePattern = /^lock\.([1-9]\d{0,14})$/;
+const defaultName = "lock";
+const numberPattern = /^[1-9]\d{0,14}$/;
 const attempts = 4;
 /** The shortest limit on the path of a socket among the systems we know, less the final zero. */
 const maxSocketPathBytes = 103;
 
-export function isLockName(name: string): boolean {
-  return namePattern.test(name);
+/** Whether a file of that name stands for the lock, or stood for one. */
+export function isLockName(file: string, name = defaultName): boolean {
+  return file.startsWith(`${name}.`) && numberPattern.test(file.slice(name.length + 1));
 }
 
 export class FolderLock {
@@ -39,29 +41,30 @@ export class FolderLock {
   /**
    * Takes the lock of a folder.
    *
+   * @param name - What its sockets are called, where a folder has several locks. Default: `lock`.
    * @returns `undefined` when someone holds it.
    * @throws An error of the system when sockets cannot be made there.
    */
-  static async take(folder: string): Promise<FolderLock | undefined> {
-    if (process.platform === "win32") return takePipe(folder);
-    const sockets = new SocketFolder(folder);
+  static async take(folder: string, name = defaultName): Promise<FolderLock | undefined> {
+    if (process.platform === "win32") return takePipe(folder, name);
+    const sockets = new SocketFolder(folder, name);
     let lock: FolderLock | undefined;
     try {
       for (let attempt = 1; attempt <= attempts; attempt++) {
         if (attempt > 1) await sleep(randomInt(5, 50));
         const before = await sockets.names();
         if (await sockets.anyAnswers(before)) continue;
-        const own = `lock.${1 + Math.max(0, ...before.map(numberOf))}`;
+        const own = `${name}.${1 + Math.max(0, ...before.map(numberOf))}`;
         const server = await listen(sockets.pathOf(own));
         if (server === undefined) continue;
         const after = await sockets.names();
-        const others = after.filter((name) => name !== own);
+        const others = after.filter((other) => other !== own);
         if (!after.includes(own) || (await sockets.anyAnswers(others))) {
           await closed(server);
           continue;
         }
         await chmod(join(folder, own), 0o600);
-        for (const name of others) await unlink(join(folder, name));
+        for (const other of others) await unlink(join(folder, other));
         lock = new FolderLock(server, sockets);
         return lock;
       }
@@ -86,12 +89,14 @@ export class FolderLock {
 /** The folder as a place of sockets. Where its path is too long for one, Linux reaches it by an open handle. */
 class SocketFolder {
   readonly #folder: string;
+  readonly #name: string;
   readonly #prefix: string;
   readonly #handle: number | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, name: string) {
     this.#folder = folder;
-    const isLong = Buffer.byteLength(join(folder, `lock.${"9".repeat(15)}`)) > maxSocketPathBytes;
+    this.#name = name;
+    const isLong = Buffer.byteLength(join(folder, `${name}.${"9".repeat(15)}`)) > maxSocketPathBytes;
     this.#handle = isLong && process.platform === "linux" ? openSync(folder, "r") : undefined;
     this.#prefix = this.#handle === undefined ? folder : `/proc/self/fd/${this.#handle}`;
   }
@@ -101,7 +106,7 @@ class SocketFolder {
   }
 
   async names(): Promise<string[]> {
-    return (await readdir(this.#folder)).filter(isLockName);
+    return (await readdir(this.#folder)).filter((file) => isLockName(file, this.#name));
   }
 
   async anyAnswers(names: readonly string[]): Promise<boolean> {
@@ -145,11 +150,11 @@ function listen(path: string): Promise<Server | undefined> {
   });
 }
 
-async function takePipe(folder: string): Promise<FolderLock | undefined> {
-  const name = createHash("sha256")
-    .update(await realpath(folder))
+async function takePipe(folder: string, name: string): Promise<FolderLock | undefined> {
+  const place = createHash("sha256")
+    .update(join(await realpath(folder), name))
     .digest("hex");
-  const server = await listen(`\\\\.\\pipe\\egtp-store-${name}`);
+  const server = await listen(`\\\\.\\pipe\\egtp-store-${place}`);
   return server === undefined ? undefined : new FolderLock(server);
 }
 
@@ -158,5 +163,5 @@ function closed(server: Server): Promise<void> {
 }
 
 function numberOf(name: string): number {
-  return Number(namePattern.exec(name)![1]);
+  return Number(name.slice(name.lastIndexOf(".") + 1));
 }

@@ -126,7 +126,7 @@ export class LmdbFile {
   static async open(folder: string, options: LmdbFileOptions, plan: FilePlan): Promise<LmdbFile> {
     const lmdb = await loadLmdb();
     const path = resolve(folder);
-    await ensurePrivateFolder(path, (names) => names.includes(dataName) || names.every(isLockName));
+    await ensurePrivateFolder(path, (names) => names.includes(dataName) || names.every((name) => isLockName(name)));
     const lock = await FolderLock.take(path).catch((error) => {
       throw unwritable(path, error);
     });

@@ -1,4 +1,5 @@
 /** The store's own suite on IndexedDB, and the calls that storage.slow.test.ts makes beside it. */
+import { createNode, type EgtpNode } from "@egtp/node";
 import { deleteIdentity, loadIdentity } from "@egtp/node/browser-identity";
 import type { StoreEntry } from "@egtp/session-store";
 import { describeSessionStore } from "@egtp/session-store/conformance";
@@ -27,6 +28,7 @@ describeSessionStore(
   runner,
 );
 
+const nodes = new Map<string, EgtpNode>();
 const stores = new Map<string, IndexedDbSessionStore>();
 
 globalThis.storage = {
@@ -51,6 +53,14 @@ globalThis.storage = {
       const identity = await loadIdentity(name);
       return { peer: identity.peer, isNew: identity.isNew, seed: [...identity.exportSeed()] };
     }),
+  startNode: (name: string) =>
+    resultOf(async () => {
+      const node = await createNode({ identity: await loadIdentity(name) });
+      await node.start();
+      nodes.set(name, node);
+      return node.peerId;
+    }),
+  stopNode: (name: string) => resultOf(() => nodes.get(name)!.stop()),
   deleteIdentity: (name: string) => resultOf(() => deleteIdentity(name)),
 };
 
@@ -88,6 +98,8 @@ declare global {
     write(name: string, batches: PlainBatch[]): Promise<unknown>;
     writeAtOnce(name: string, batches: PlainBatch[]): Promise<unknown>;
     loadIdentity(name: string): Promise<{ peer: string; isNew: boolean; seed: number[] } | Failed>;
+    startNode(name: string): Promise<string | Failed>;
+    stopNode(name: string): Promise<unknown>;
     deleteIdentity(name: string): Promise<unknown>;
   };
 }
