@@ -63,9 +63,14 @@ function nameOf(peer: string | undefined): string {
   return roll?.tabs.find((one) => one.peer === peer)?.name ?? `${peer.slice(0, 8)}…`;
 }
 
-/** The same session has the same colour everywhere. */
+/** In the order in which sessions were seen first; a page is not open for so long that they would be many. */
+const hues = new Map<string, number>();
+
+/** The same session has the same colour everywhere, and those that follow each other have hues far apart (the golden angle). */
 function colourOf(id: string): string {
-  return `hsl(${(Number.parseInt(id.slice(0, 6), 16) * 137) % 360} 65% 52%)`;
+  const hue = hues.get(id) ?? (210 + hues.size * 137.5) % 360;
+  hues.set(id, hue);
+  return `hsl(${hue} 65% 52%)`;
 }
 
 function ageOf(since: number): string {
