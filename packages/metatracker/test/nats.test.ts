@@ -5,10 +5,11 @@
 import { createIdentity } from "@egtp/node";
 import { NatsLink } from "@egtp/session-store/nats";
 import { describeWithNats, NatsCluster } from "@egtp/test-kit/nats-cluster";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { describeDirectoryStore } from "../src/conformance.ts";
 import type { KeptRecord } from "../src/directory-store.ts";
 import { type NatsDirectoryOptions, NatsDirectoryStore } from "../src/nodejs/nats.ts";
+import { type BucketEntry, RecordBucket } from "../src/nodejs/record-bucket.ts";
 
 describeWithNats("the store in a NATS cluster", () => {
   let cluster: NatsCluster;
@@ -81,6 +82,25 @@ describeWithNats("the store in a NATS cluster", () => {
     expect(next.size.records).toBe(peers.length);
   });
 
+  it("keeps what another wrote while the leader's answer was on its way", async () => {
+    const open = newPlace();
+    const [one, two] = [await open(), await open()];
+    const { peer } = recordOf();
+    await one.put(recordOf({ peer, seq: 1 }));
+    await expect.poll(() => two.get(peer)?.seq).toBe(1);
+    cleanups.push(() => vi.restoreAllMocks());
+    // As when somebody else was faster.
+    vi.spyOn(RecordBucket.prototype, "write").mockResolvedValueOnce(undefined);
+    vi.spyOn(RecordBucket.prototype, "read").mockImplementationOnce(async function (this: RecordBucket, asked) {
+      const found = await this.read(asked);
+      await one.put(recordOf({ peer, seq: 3 }));
+      await expect.poll(() => two.get(peer)?.seq).toBe(3);
+      return found;
+    });
+    expect(await two.put(recordOf({ peer, seq: 2 }))).toMatchObject({ seq: 3 });
+    expect(two.get(peer)?.seq).toBe(3);
+  });
+
   it("makes room in all for what is put through any, and knows of what was put again elsewhere", async () => {
     const open = newPlace();
     const limits = { maxRecords: 3 };
@@ -126,6 +146,36 @@ describeWithNats("the store in a NATS cluster", () => {
     expect(store.get(record.peer)).toBeUndefined();
     expect(await store.put(record)).toBeUndefined();
     expect((await open({ name: "later" })).get(record.peer)).toEqual(record);
+  });
+
+  it("follows anew when what it follows brings nothing more, though it says that all is well", async () => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    cleanups.push(() => link.close());
+    const { consumers } = link.jetstream;
+    const get = consumers.get.bind(consumers);
+    let isSilent = false;
+    vi.spyOn(consumers, "get").mockImplementationOnce(async (...which) => {
+      const consumer = await get(...which);
+      const consume = consumer.consume.bind(consumer);
+      vi.spyOn(consumer, "consume").mockImplementation(async (options) => {
+        const messages = await consume(options);
+        const all = messages[Symbol.asyncIterator].bind(messages);
+        messages[Symbol.asyncIterator] = async function* () {
+          for await (const message of { [Symbol.asyncIterator]: all }) if (!isSilent) yield message;
+        };
+        return messages;
+      });
+      return consumer;
+    });
+    const bucket = await RecordBucket.open({ link, name: "silent", replicas: 1, lookMs: 50 });
+    const entries: BucketEntry[] = [];
+    await bucket.follow((entry) => entries.push(entry));
+    const [heard, missed] = [recordOf(), recordOf()];
+    await bucket.write(heard, 0);
+    await expect.poll(() => entries.at(-1)?.record).toEqual(heard);
+    isSilent = true;
+    await bucket.write(missed, 0);
+    await expect.poll(() => entries.at(-1)?.record).toEqual(missed);
   });
 
   it("says when it cannot be opened", async () => {

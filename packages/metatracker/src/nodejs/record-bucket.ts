@@ -27,8 +27,12 @@ export interface RecordBucketOptions {
   readonly link: NatsLink;
   readonly name: string;
   readonly replicas: number;
+  /** How often the leader is asked whether something did not come. A test asks more often. */
+  readonly lookMs?: Millis;
 }
 
+/** Each look asks for one record at most. What is followed comes within a second, unless it is busy. */
+const defaultLookMs: Millis = 10_000;
 /** A record is kept until its time is over, which may begin a day from now; the engine sees to what nobody deletes. */
 const maxAgeMs: Millis = maxContactRecordTtlMs + 2 * 24 * 60 * 60_000;
 /** A contact record of 1 KiB, the names of its services a second time, and numbers. */
@@ -54,10 +58,13 @@ export class RecordBucket {
   readonly #link: NatsLink;
   readonly #stream: string;
   readonly #prefix: string;
+  readonly #lookMs: Millis;
   #following: ConsumerMessages | undefined;
+  /** The sequence after the last that came. */
+  #next = 1;
 
   /** Makes the bucket if it is not there, and gives one that is the present bounds. */
-  static async open({ link, name, replicas }: RecordBucketOptions): Promise<RecordBucket> {
+  static async open({ link, name, replicas, lookMs = defaultLookMs }: RecordBucketOptions): Promise<RecordBucket> {
     const { DiscardPolicy, StorageType } = link.nats;
     const bucket = `${name}-directory`;
     const prefix = `$KV.${bucket}.`;
@@ -72,13 +79,14 @@ export class RecordBucket {
       max_age: nanos(maxAgeMs),
       discard: DiscardPolicy.New,
     });
-    return new RecordBucket(link, stream, prefix);
+    return new RecordBucket(link, stream, prefix, lookMs);
   }
 
-  private constructor(link: NatsLink, stream: string, prefix: string) {
+  private constructor(link: NatsLink, stream: string, prefix: string, lookMs: Millis) {
     this.#link = link;
     this.#stream = stream;
     this.#prefix = prefix;
+    this.#lookMs = lookMs;
   }
 
   /** The newest, as the leader says; `undefined` when there is none. */
@@ -124,6 +132,7 @@ export class RecordBucket {
     const { seq } = await this.#link.patiently(() => jetstream.publish(mark));
     const first = await this.#consumerFrom(1);
     void this.#startAnewOnReconnect();
+    void this.#startAnewWhenBehind();
     await new Promise<void>((resolve) => {
       void this.#readOn(first, (subject, entry) => {
         if (subject === mark) resolve();
@@ -137,15 +146,14 @@ export class RecordBucket {
   /** One consumer after the other: each lives on one server, and is over when that one or the way to it is lost. */
   async #readOn(first: Consumer, onEntry: (subject: string, entry: BucketEntry) => void): Promise<void> {
     let consumer: Consumer | undefined = first;
-    let next = 1;
     while (!this.#link.connection.isClosed()) {
       try {
-        consumer ??= await this.#consumerFrom(Math.max(1, next - overlap));
+        consumer ??= await this.#consumerFrom(Math.max(1, this.#next - overlap));
         const messages = await consumer.consume({ max_messages: readAhead, idle_heartbeat: heartbeatMs });
         this.#following = messages;
         void endWhenSilent(messages);
         for await (const { seq, subject, data } of messages) {
-          next = seq + 1;
+          this.#next = seq + 1;
           // Only metatrackers write there: to check that it is a key takes long for a hundred thousand of them.
           const peer = subject.slice(this.#prefix.length) as PeerId;
           onEntry(subject, { revision: seq, record: decodeKeptRecord(peer, data) });
@@ -162,6 +170,20 @@ export class RecordBucket {
   async #startAnewOnReconnect(): Promise<void> {
     for await (const { type } of this.#link.connection.status()) {
       if (type === "reconnect") void this.#following?.close();
+    }
+  }
+
+  /** A consumer may say that it is well and bring nothing: what the leader had at one look must have come by the next. */
+  async #startAnewWhenBehind(): Promise<void> {
+    const { connection, manager } = this.#link;
+    for (let expected = 0; ; ) {
+      await this.#link.rest(this.#lookMs);
+      if (connection.isClosed()) return;
+      if (this.#next <= expected) void this.#following?.close();
+      const query = { seq: this.#next, next_by_subj: `${this.#prefix}>` };
+      // Where there is none, or no leader, nothing is expected.
+      const found = await manager.streams.getMessage(this.#stream, query).catch(() => undefined);
+      expected = found?.seq ?? 0;
     }
   }
 
