@@ -1,22 +1,29 @@
 #!/usr/bin/env node
-// Relays that share their mailboxes in a NATS cluster, beside plain JetStream: 1, 2 and 4 processes that each pass mail along for
-// owners at the next, hand over their own owners' mail and acknowledge it, through the store that `egtp-relay --store nats` has; and
-// as many that publish and consume. Neither seals anything: that is the other benchmark's. Three servers and three replicas.
+// Relays that share their mailboxes in a NATS cluster, beside plain JetStream, in 1, 2 and 4 processes over three servers, three replicas:
+//
+// - relays: each passes mail along for owners at the next, hands over its own owners' mail, acknowledges it and has it taken out, through the
+//   store that `egtp-relay --store nats` has. No peers, so neither their cryptography nor their links.
+// - plain: each publishes into the stream of the next and consumes its own, by the library as it comes. A mail is kept by the quorum before it
+//   counts as sent, 256 are under way, it is acknowledged by itself, and is taken out of the stream then, as it is there for one consumer only.
+// - lean: plain, but the library makes no stack traces for what may fail.
+//
+// CPU is that of all threads of these processes, and of the servers beside it.
 
 import { fork, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
 const processCounts = [1, 2, 4];
+const kinds = ["plain", "lean", "relays"];
 const servers = 3;
 const inFlight = 256;
 const envelopeBytes = 1_024;
 const ownersEach = 8;
-const warmUpShare = 0.25;
+const warmUpShare = 0.5;
 
 // The packages of NATS as the relay has them: nothing needs to be installed.
 const relay = createRequire(new URL("../packages/relay/package.json", import.meta.url));
@@ -30,12 +37,12 @@ async function main() {
     console.error("nats-server is not installed: apt-get install nats-server");
     return 2;
   }
-  const messages = isQuick ? 1_000 : 5_000;
+  const messages = isQuick ? 2_000 : 10_000;
   const passes = isQuick ? 1 : 3;
   const rows = [];
   for (let pass = 0; pass < passes; pass++) {
     for (const count of processCounts) {
-      for (const kind of pass % 2 === 0 ? ["plain", "relays"] : ["relays", "plain"]) {
+      for (const kind of pass % 2 === 0 ? kinds : kinds.toReversed()) {
         rows.push({ count, kind, ...(await measure(kind, count, messages)) });
         console.error(`pass ${pass + 1}: ${count} ${kind}`);
       }
@@ -43,17 +50,23 @@ async function main() {
   }
   const of = (count, kind, figure) =>
     median(rows.filter((row) => row.count === count && row.kind === kind).map(figure));
-  console.log("| processes | | messages/s | CPU per message | of nats-server |");
-  console.log("| --- | --- | --- | --- | --- |");
+  const own = (row) => row.cpuUs;
+  const server = (row) => row.serverUs;
+  const all = (row) => row.cpuUs + row.serverUs;
+  const cpu = [own, server, all];
+  console.log("| processes | | messages/s | CPU per message | of nats-server | of both |");
+  console.log("| --- | --- | --- | --- | --- | --- |");
   for (const count of processCounts) {
-    for (const kind of ["plain", "relays"]) {
-      const [rate, cpu, server] = [(row) => row.rate, (row) => row.cpuUs, (row) => row.serverUs].map((f) =>
-        of(count, kind, f),
+    for (const kind of kinds) {
+      const rate = of(count, kind, (row) => row.rate).toFixed(0);
+      console.log(
+        `| ${count} | ${kind} | ${rate} | ${cpu.map((f) => `${of(count, kind, f).toFixed(0)} µs`).join(" | ")} |`,
       );
-      console.log(`| ${count} | ${kind} | ${rate.toFixed(0)} | ${cpu.toFixed(0)} µs | ${server.toFixed(0)} µs |`);
     }
-    const ratio = of(count, "relays", (row) => row.cpuUs) / of(count, "plain", (row) => row.cpuUs);
-    console.log(`| ${count} | relays / plain | | ${ratio.toFixed(2)} | |`);
+    for (const kind of ["plain", "lean"]) {
+      const ratios = cpu.map((f) => (of(count, "relays", f) / of(count, kind, f)).toFixed(2));
+      console.log(`| ${count} | relays / ${kind} | | ${ratios.join(" | ")} |`);
+    }
   }
   return 0;
 }
@@ -99,24 +112,32 @@ async function measure(kind, count, messages) {
 async function startServer(folder, n) {
   const { pid } = process;
   const host = `127.${64 + ((pid >> 16) & 63)}.${(pid >> 8) & 255}.${pid & 255}`;
-  const address = (index, what) => `${host}:${21_000 + 2 * index + what}`;
+  const address = (index, what) => `${host}:${21_000 + 3 * index + what}`;
   const routes = Array.from({ length: servers }, (_, other) => `nats://${address(other, 1)}`);
   const config = {
     server_name: `n${n}`,
     listen: address(n, 0),
+    http: address(n, 2),
     jetstream: { store_dir: join(folder, `n${n}`) },
     cluster: { name: "scale", listen: address(n, 1), routes },
   };
   const path = join(folder, `n${n}.conf`);
   writeFileSync(path, JSON.stringify(config));
-  const server = spawn("nats-server", ["-c", path], { stdio: ["ignore", "ignore", "pipe"] });
-  await new Promise((resolve, reject) => {
+  const server = spawn("nats-server", ["-c", path], { stdio: "ignore" });
+  const ended = new Promise((_, reject) => {
     server.once("exit", () => reject(new Error(`n${n} ended`)));
-    createInterface({ input: server.stderr }).on("line", (line) => {
-      if (/JetStream cluster (new )?metadata leader/.test(line)) resolve();
-    });
   });
+  ended.catch(() => {});
+  // It tells nobody of its own accord: one that comes late logs nothing of a leader that it finds.
+  while (!(await knowsLeader(address(n, 2)))) await Promise.race([ended, pause(50)]);
   return { process: server, url: `nats://${address(n, 0)}` };
+}
+
+async function knowsLeader(monitor) {
+  const read = (path) => fetch(`http://${monitor}/${path}`).catch(() => undefined);
+  if (!(await read("healthz"))?.ok) return false;
+  const report = await (await read("jsz"))?.json();
+  return (report?.meta_cluster?.leader ?? "") !== "";
 }
 
 function said(child) {
@@ -148,7 +169,7 @@ function told() {
 
 async function work() {
   const task = await told();
-  const party = task.kind === "plain" ? await plain(task) : await relays(task);
+  const party = task.kind === "relays" ? await relays(task) : await plain(task);
   process.send("open");
   await told();
   await party.listen();
@@ -190,13 +211,14 @@ class Counter {
   }
 }
 
-async function plain({ n, count, urls }) {
+async function plain({ kind, n, count, urls }) {
   const { connect } = await load("@nats-io/transport-node");
   const { jetstream, jetstreamManager } = await load("@nats-io/jetstream");
-  const connection = await connect({ servers: urls });
+  const connection = await connect({ servers: urls, noAsyncTraces: kind === "lean" });
   const manager = await jetstreamManager(connection);
   const client = jetstream(connection);
-  await manager.streams.add({ name: `plain-${n}`, subjects: [`plain.${n}`], num_replicas: servers });
+  const stream = { name: `plain-${n}`, subjects: [`plain.${n}`], num_replicas: servers, retention: "workqueue" };
+  await manager.streams.add(stream);
   await manager.consumers.add(`plain-${n}`, { durable_name: "all", ack_policy: "explicit", max_ack_pending: 10_000 });
   const counter = new Counter();
   const body = new Uint8Array(envelopeBytes);

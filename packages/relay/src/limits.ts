@@ -105,6 +105,9 @@ export interface SharedStoreLimits {
   readonly maxKnownMailboxes: number;
   /** Bytes of mail kept for one owner, and for all, between the engine's telling and the handing over. */
   readonly maxTailBytes: number;
+  /** What was acknowledged is taken out of the engine after this, or when it is so many mails: together, as each by itself costs more. */
+  readonly removeAfterMs: Millis;
+  readonly removeAtOnce: number;
   /** Mails that the engine is being told to take away: beyond, acknowledgements wait. */
   readonly maxRemoving: number;
   /** A question that the engine did not answer is asked again after this, doubling, with half of it at random, */
@@ -125,6 +128,8 @@ export const defaultSharedStoreLimits: SharedStoreLimits = {
   forgetMs: 10 * 60_000,
   maxKnownMailboxes: 65_536,
   maxTailBytes: 2 * mebibyte,
+  removeAfterMs: 20,
+  removeAtOnce: 512,
   maxRemoving: 4_096,
   minRetryMs: 50,
   maxRetryMs: 1_000,

@@ -3,7 +3,7 @@
  * and kept by a quorum, and a small record for each mailbox, replaced by compare-and-set.
  *
  * Every method rejects when the engine did not answer, or not in time. Then nobody knows whether it was done; each can be asked
- * again: an append has a name, a save names what it replaces, a removal is of a number.
+ * again: an append has a name, a save names what it replaces, a removal is of numbers.
  */
 import type { Millis, PeerId } from "@egtp/wire";
 
@@ -55,8 +55,11 @@ export interface MailLog {
   /** Of all mails with this number or above what is known of them. It may lag behind {@link next}. */
   list(owner: PeerId, number: number): Promise<readonly ListedMail[]>;
 
-  /** Takes a mail away. One that is gone already is no failure. */
-  remove(owner: PeerId, number: number): Promise<void>;
+  /**
+   * Takes mails away, in this order. One that is gone already is no failure. When a leader dies meanwhile, some of them may stay
+   * though it resolves.
+   */
+  remove(owner: PeerId, numbers: readonly number[]): Promise<void>;
 
   /**
    * Tells of each mail of one owner that is stored from now on, in order, as far as the network brings it: a hole is seen by

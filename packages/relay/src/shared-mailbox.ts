@@ -52,6 +52,9 @@ export class SharedMailbox {
   /** Gone, though the engine still has them: to be taken out of it, and those of which it is asked that. */
   #leaving: number[] = [];
   readonly #left = new Set<number>();
+  /** What the engine is being asked to show: it may show what it has taken out meanwhile. */
+  #reads = 0;
+  #leftMeanwhile: number[] = [];
   /** By sender, strangers apart. */
   readonly #shares = new Map<string, Share>();
   readonly #strangers: Share = { messages: 0, bytes: 0 };
@@ -229,7 +232,19 @@ export class SharedMailbox {
 
   /** The engine has taken it out, or could not: then it shows it again. */
   left(number: number): void {
-    this.#left.delete(number);
+    if (this.#reads > 0) this.#leftMeanwhile.push(number);
+    else this.#left.delete(number);
+  }
+
+  /** Asks the engine to show mails, and learns of them. */
+  async reading<Result>(read: () => Promise<Result>): Promise<Result> {
+    this.#reads += 1;
+    try {
+      return await read();
+    } finally {
+      this.#reads -= 1;
+      if (this.#reads === 0) for (const number of this.#leftMeanwhile.splice(0)) this.#left.delete(number);
+    }
   }
 
   #occupy({ sender, isStranger, bytes }: MailFacts, sign: 1 | -1): void {

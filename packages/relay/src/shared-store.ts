@@ -92,7 +92,12 @@ export class SharedMailboxStore implements MailboxStore {
     bytes: 0,
   };
   #totals = { messages: 0, bytes: 0, at: -Infinity };
+  /** Mailboxes with mails to be taken out of the engine, and about how many those are. */
+  readonly #leaving = new Set<SharedMailbox>();
+  #leavingMails = 0;
+  #isRemovalDue = false;
   readonly #removing = new Set<Promise<void>>();
+  #removingMails = 0;
   readonly #pauses = new Set<() => void>();
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -217,8 +222,9 @@ export class SharedMailboxStore implements MailboxStore {
     let number: number | "full";
     try {
       number = await this.#asked(() => this.#log.append(box.owner, facts, body, id));
+      if (number === "full") this.#removeLeaving();
       if (number === "full" && this.#removing.size > 0) {
-        // What was taken out a moment ago may be there still.
+        // What was acknowledged a moment ago may be there still.
         await Promise.all(this.#removing);
         number = await this.#asked(() => this.#log.append(box.owner, facts, body, id));
       }
@@ -256,16 +262,18 @@ export class SharedMailboxStore implements MailboxStore {
     box.usedAt = this.#seams.now();
     this.#expireMails(box, now);
     const tail = await this.#follow(box);
-    for (let last = after; ; ) {
-      const mails = tail.take(last, room) ?? (await this.#read(box, tail, last, room));
-      if (mails.length === 0) return [];
-      const waiting = mails.filter((mail) => box.know(mail));
-      this.#expireMails(box, now);
-      const given = waiting.filter(({ number }) => box.has(number));
-      for (const { number, body } of given) writeMailId(record.tag, number, body, 0);
-      if (given.length > 0) return given;
-      last = mails.at(-1)!.number;
-    }
+    return box.reading(async () => {
+      for (let last = after; ; ) {
+        const mails = tail.take(last, room) ?? (await this.#read(box, tail, last, room));
+        if (mails.length === 0) return [];
+        const waiting = mails.filter((mail) => box.know(mail));
+        this.#expireMails(box, now);
+        const given = waiting.filter(({ number }) => box.has(number));
+        for (const { number, body } of given) writeMailId(record.tag, number, body, 0);
+        if (given.length > 0) return given;
+        last = mails.at(-1)!.number;
+      }
+    });
   }
 
   async #read(box: SharedMailbox, tail: MailTail, after: number, room: ReadRoom): Promise<readonly LoggedMail[]> {
@@ -303,28 +311,48 @@ export class SharedMailboxStore implements MailboxStore {
         acknowledged += 1;
       }
     }
-    this.#removeGone(box);
+    this.#removeSoon(box, acknowledged);
     if (isOurs && !box.isOpen && box.messages === 0) await this.#inTurn(owner, () => this.#forgetClosed(box));
-    while (this.#removing.size > this.#shared.maxRemoving) await Promise.race(this.#removing);
+    while (this.#removingMails > this.#shared.maxRemoving) await Promise.race(this.#removing);
     return { acknowledged, unknown };
   }
 
-  /** Lets the engine take mails away. Nobody waits for it: what was acknowledged may come again. */
-  #removeGone(box: SharedMailbox): void {
-    for (const number of box.takeLeaving()) this.#remove(box, number);
+  /** Lets the engine take mails away, many at once. Nobody waits for it: what was acknowledged may come again. */
+  #removeSoon(box: SharedMailbox, mails: number): void {
+    if (mails === 0) return;
+    this.#leaving.add(box);
+    this.#leavingMails += mails;
+    const { removeAfterMs, removeAtOnce } = this.#shared;
+    if (this.#leavingMails >= removeAtOnce) this.#removeLeaving();
+    else if (!this.#isRemovalDue) {
+      this.#isRemovalDue = true;
+      this.#after(removeAfterMs, () => {
+        this.#isRemovalDue = false;
+        this.#removeLeaving();
+      });
+    }
   }
 
-  #remove(box: SharedMailbox, number: number): void {
-    const removing = this.#asked(() => this.#log.remove(box.owner, number))
+  #removeLeaving(): void {
+    for (const box of this.#leaving) this.#remove(box, box.takeLeaving());
+    this.#leaving.clear();
+    this.#leavingMails = 0;
+  }
+
+  #remove(box: SharedMailbox, numbers: readonly number[]): void {
+    if (numbers.length === 0) return;
+    this.#removingMails += numbers.length;
+    const removing = this.#asked(() => this.#log.remove(box.owner, numbers))
       .then(
         () => {
-          this.#totals.messages -= 1;
+          this.#totals.messages -= numbers.length;
         },
-        // It comes again.
+        // They come again.
         () => {},
       )
       .finally(() => {
-        box.left(number);
+        for (const number of numbers) box.left(number);
+        this.#removingMails -= numbers.length;
         this.#removing.delete(removing);
       });
     this.#removing.add(removing);
@@ -348,7 +376,7 @@ export class SharedMailboxStore implements MailboxStore {
     const over = box.over(now);
     if (over.length === 0) return;
     for (const number of over) box.drop(number, "expired");
-    this.#removeGone(box);
+    this.#removeSoon(box, over.length);
   }
 
   /** The owner stayed away, unless another relay has heard of it. */
@@ -357,8 +385,9 @@ export class SharedMailboxStore implements MailboxStore {
       await this.#load(box);
       if (!this.#isGivenUp(box, now)) return;
       await this.#compare(box);
-      for (const number of box.from(0)) box.drop(number, "expired");
-      this.#removeGone(box);
+      const left = box.from(0);
+      for (const number of left) box.drop(number, "expired");
+      this.#removeSoon(box, left.length);
       const { tag, contactAt, superseded } = box.record!;
       const saved = await this.#save(box, { run: undefined, superseded, tag, isOpen: false, contactAt });
       if (saved !== "conflict") await this.#forgetClosed(box);
@@ -379,6 +408,7 @@ export class SharedMailboxStore implements MailboxStore {
   }
 
   async #close(): Promise<void> {
+    this.#removeLeaving();
     await Promise.all(this.#removing);
     this.#isClosed = true;
     for (const endPause of this.#pauses) endPause();
@@ -517,18 +547,22 @@ export class SharedMailboxStore implements MailboxStore {
   /** Learns of the mails that others added. */
   async #sync(box: SharedMailbox): Promise<void> {
     const at = this.#seams.now();
-    const mails = await this.#asked(() => this.#log.list(box.owner, box.syncedTo + 1));
-    this.#know(box, mails, at);
+    await box.reading(async () => {
+      const mails = await this.#asked(() => this.#log.list(box.owner, box.syncedTo + 1));
+      this.#know(box, mails, at);
+    });
   }
 
   /** Learns of all mails that are there, and of those that are not. */
   async #compare(box: SharedMailbox): Promise<void> {
     const at = this.#seams.now();
     const before = box.from(0);
-    const mails = await this.#asked(() => this.#log.list(box.owner, 1));
-    const there = new Set(mails.map(({ number }) => number));
-    for (const number of before) if (!there.has(number)) box.drop(number, "elsewhere");
-    this.#know(box, mails, at);
+    await box.reading(async () => {
+      const mails = await this.#asked(() => this.#log.list(box.owner, 1));
+      const there = new Set(mails.map(({ number }) => number));
+      for (const number of before) if (!there.has(number)) box.drop(number, "elsewhere");
+      this.#know(box, mails, at);
+    });
     box.comparedAt = at;
   }
 

@@ -78,12 +78,12 @@ export class MemoryMailLog implements MailLog {
     return this.#answer("list", () => this.#from(owner, number));
   }
 
-  remove(owner: PeerId, number: number): Promise<void> {
+  remove(owner: PeerId, numbers: readonly number[]): Promise<void> {
     return this.#answer("remove", () => {
       const { mails } = this.#engine;
       mails.set(
         owner,
-        this.#from(owner, 0).filter((mail) => mail.number !== number),
+        this.#from(owner, 0).filter((mail) => !numbers.includes(mail.number)),
       );
     });
   }

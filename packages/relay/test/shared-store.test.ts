@@ -58,9 +58,11 @@ const contentsOf = (mails: readonly StoredMail[]) => mails.map(({ body }) => con
 const put = (store: SharedMailboxStore, n: number) => store.deposit(owner, mailOf(n), false, now);
 const all = (store: SharedMailboxStore, after = 0) => store.collect(owner, after, wholeMailbox, now);
 
+const waitingIn = (engine: MemoryEngine) => engine.mails.get(owner)!.length;
+
 describe("two relays with one engine", () => {
   it("see one mailbox: registered at one, filled at the other, emptied at either", async () => {
-    const { a, b } = cluster();
+    const { engine, a, b } = cluster();
     const registered = await a.store.register(owner, first, now);
     expect(registered).toMatchObject({ state: "active", replaced: false });
     for (const n of [1, 2, 3]) expect(await put(b.store, n)).toMatchObject({ state: "stored" });
@@ -71,6 +73,7 @@ describe("two relays with one engine", () => {
     const [one, two] = mails.map(({ number }) => number);
     expect(await b.store.acknowledge(owner, tag, [one!, one! + 1])).toEqual({ acknowledged: 1, unknown: 0 });
     expect(await a.store.acknowledge(owner, tag, [two!, two! + 1])).toEqual({ acknowledged: 1, unknown: 0 });
+    await expect.poll(() => waitingIn(engine)).toBe(1);
     await a.store.register(owner, first, now);
     expect(contentsOf(await all(a.store))).toEqual([3]);
     expect(contentsOf(await all(b.store))).toEqual([3]);
@@ -131,7 +134,7 @@ describe("two relays with one engine", () => {
   });
 
   it("bound the mails of a mailbox together, and refuse nothing on old knowledge", async () => {
-    const { clock, a, b } = cluster({ limits: { maxMessages: 4 }, maxMessages: 4 });
+    const { engine, clock, a, b } = cluster({ limits: { maxMessages: 4 }, maxMessages: 4 });
     await a.store.register(owner, first, now);
     await all(a.store);
     for (const n of [1, 2]) await put(a.store, n);
@@ -140,8 +143,86 @@ describe("two relays with one engine", () => {
     expect(await put(b.store, 5)).toEqual({ state: "refused", refusal: "mailbox-full" });
     const { tag } = (await a.store.find(owner))!;
     for (const { number } of await all(a.store)) await a.store.acknowledge(owner, tag, [number, number + 1]);
+    await expect.poll(() => waitingIn(engine)).toBe(0);
     clock.now += 1_000;
     expect(await put(b.store, 5)).toMatchObject({ state: "stored" });
+  });
+});
+
+describe("what was acknowledged", () => {
+  /** A mailbox with so many mails, and what the engine is asked from then on. */
+  async function filled(count: number, options: SharedStoreOptions & { maxMessages?: number } = {}) {
+    const { engine, a } = cluster(options);
+    const registered = await a.store.register(owner, first, now);
+    if (registered.state !== "active") throw new Error("not registered");
+    const tag = registered.mailbox.tag.slice();
+    for (let n = 1; n <= count; n++) await put(a.store, n);
+    const numbers = (await all(a.store)).map(({ number }) => number);
+    const removals: (readonly number[])[] = [];
+    const remove = a.log.remove.bind(a.log);
+    a.log.remove = (each, some) => {
+      removals.push(some);
+      return remove(each, some);
+    };
+    const acknowledge = (number: number) => a.store.acknowledge(owner, tag, [number, number + 1]);
+    return { engine, store: a.store, log: a.log, numbers, removals, acknowledge };
+  }
+
+  it("is taken out together, in order", async () => {
+    const { engine, numbers, removals, acknowledge } = await filled(6);
+    for (const number of numbers.toReversed()) await acknowledge(number);
+    expect(removals).toEqual([]);
+    await expect.poll(() => waitingIn(engine)).toBe(0);
+    expect(removals).toEqual([numbers]);
+  });
+
+  it("is taken out at once when it is much, and before the store is closed", async () => {
+    const { engine, store, numbers, removals, acknowledge } = await filled(5, { sharedLimits: { removeAtOnce: 2 } });
+    for (const number of numbers.slice(0, 4)) await acknowledge(number);
+    expect(removals).toEqual([numbers.slice(0, 2), numbers.slice(2, 4)]);
+    await acknowledge(numbers[4]!);
+    await store.close();
+    expect(removals.flat()).toEqual(numbers);
+    expect(waitingIn(engine)).toBe(0);
+  });
+
+  it("makes room at once in a mailbox that was full", async () => {
+    const { store, numbers, acknowledge } = await filled(4, { limits: { maxMessages: 4 }, maxMessages: 4 });
+    for (const number of numbers) await acknowledge(number);
+    expect(await put(store, 5)).toMatchObject({ state: "stored" });
+    expect(contentsOf(await all(store))).toEqual([5]);
+  });
+
+  it("stays gone when the engine was asked before for what waits, and answers after", async () => {
+    const { engine, store, log, numbers, acknowledge } = await filled(3);
+    let answer: () => void = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const read = log.read.bind(log);
+    log.read = async (...asked) => {
+      await answered;
+      return read(...asked);
+    };
+    const collecting = all(store);
+    await acknowledge(numbers[0]!);
+    await expect.poll(() => waitingIn(engine)).toBe(2);
+    answer();
+    expect(contentsOf(await collecting)).toEqual([2, 3]);
+    expect(store.counts()).toMatchObject({ delivered: 1, waiting: 2 });
+  });
+
+  it("comes again when the engine could not take it out", async () => {
+    const { engine, store, numbers, acknowledge } = await filled(3);
+    const there = engine.mails.get(owner)!;
+    for (const number of numbers.slice(0, 2)) await acknowledge(number);
+    await expect.poll(() => waitingIn(engine)).toBe(1);
+    // As a leader that died with some of the questions.
+    engine.mails.set(owner, [there[0]!, ...engine.mails.get(owner)!]);
+    await store.register(owner, { ...first, isFirst: false }, now);
+    expect(contentsOf(await all(store))).toEqual([1, 3]);
+    await acknowledge(numbers[0]!);
+    await expect.poll(() => waitingIn(engine)).toBe(1);
   });
 });
 

@@ -2,6 +2,7 @@
 import { describeWithNats, NatsCluster } from "@egtp/test-kit/nats-cluster";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { durabilityWarning, jetStreamReport, NatsLink, readJetStreamReport } from "../src/nodejs/nats.ts";
+import { NatsQuestions } from "../src/nodejs/nats-questions.ts";
 
 describeWithNats("the way to a NATS cluster", () => {
   let cluster: NatsCluster;
@@ -87,6 +88,41 @@ describeWithNats("the way to a NATS cluster", () => {
     });
     expect(answer).toBe(3);
     await link.close();
+  });
+
+  it("asks many things at once, and gives each its own answer", async () => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    await link.openStream({ name: "many", subjects: ["many.*"], num_replicas: 1 });
+    const numbers = Array.from({ length: 200 }, (_, n) => n);
+    const answers = await Promise.all(
+      numbers.map((n) => link.questions.ask<{ seq: number }>(`many.${n}`, new Uint8Array(n))),
+    );
+    expect(answers.map(({ seq }) => seq)).toEqual(numbers.map((n) => n + 1));
+    const get = (seq: number) => link.questions.ask("$JS.API.STREAM.MSG.GET.many", JSON.stringify({ seq }));
+    const [found, absent] = await Promise.allSettled([get(200), get(201)]);
+    expect(found).toMatchObject({ status: "fulfilled", value: { message: { subject: "many.199" } } });
+    expect(absent).toMatchObject({ status: "rejected" });
+    expect(link.apiCode((absent as PromiseRejectedResult).reason)).toBe(10_037);
+    await link.close();
+  });
+
+  it("gives up a question that nobody answers, so that it is asked again", async () => {
+    const link = await NatsLink.open({ servers: cluster.urls });
+    const { errors } = link.nats;
+    await expect(link.questions.ask("nobody", "")).rejects.toBeInstanceOf(errors.RequestError);
+    link.connection.subscribe("silent", { callback: () => {} });
+    const quick = new NatsQuestions(link.nats, link.connection, 20);
+    const asked = [1, 2, 3].map(() => quick.ask("silent", ""));
+    for (const each of asked) await expect(each).rejects.toBeInstanceOf(errors.TimeoutError);
+    let questions = 0;
+    const again = link.patiently(async () => {
+      questions += 1;
+      if (questions > 1) await link.openStream({ name: "late", subjects: ["late"], num_replicas: 1 });
+      return link.questions.ask<{ seq: number }>("late", "");
+    });
+    expect(await again).toMatchObject({ seq: 1 });
+    const open = link.questions.ask("silent", "");
+    await Promise.all([expect(open).rejects.toBeInstanceOf(errors.ClosedConnectionError), link.close()]);
   });
 
   it("does not ask again when the answer is no", async () => {

@@ -44,6 +44,8 @@ const graceMs: Millis = 60 * 60_000;
 const headersBytes = 512;
 
 const factsHeader = "Egtp-Mail";
+/** Under which the server knows an append that is asked again. */
+const idHeader = "Nats-Msg-Id";
 const apiCodes = {
   wrongLastSequence: 10_071,
   full: 10_077,
@@ -56,6 +58,8 @@ export class NatsMailLog implements MailLog {
   readonly #link: NatsLink;
   readonly #name: string;
   readonly #partitions: number;
+  /** By stream. */
+  readonly #removing = new Map<string, { readonly numbers: number[]; readonly done: Promise<void> }>();
   #onGap: () => void = () => {};
 
   /** Makes the streams that are not there, and gives those that are the present bounds. */
@@ -72,13 +76,10 @@ export class NatsMailLog implements MailLog {
 
   async append(owner: PeerId, facts: MailFacts, body: Uint8Array, id: string): Promise<number | "full"> {
     const headers = this.#link.nats.headers();
-    headers.set(factsHeader, encodeFacts(facts));
+    headers.append(idHeader, id);
+    headers.append(factsHeader, encodeFacts(facts));
     try {
-      const { seq } = await this.#link.jetstream.publish(this.#subject("mail", owner), body, {
-        msgID: id,
-        headers,
-        expect: { streamName: this.#stream(owner) },
-      });
+      const { seq } = await this.#link.questions.ask<{ seq: number }>(this.#subject("mail", owner), body, headers);
       return seq;
     } catch (error) {
       if (this.#link.apiCode(error) === apiCodes.full) return "full";
@@ -121,8 +122,32 @@ export class NatsMailLog implements MailLog {
     return mails;
   }
 
-  async remove(owner: PeerId, number: number): Promise<void> {
-    await this.#orNothing(this.#link.manager.streams.deleteMessage(this.#stream(owner), number, false));
+  /**
+   * All that is asked in one turn of one stream goes together, and only the last question of it wants an answer: what was asked before
+   * it was understood before it.
+   */
+  remove(owner: PeerId, numbers: readonly number[]): Promise<void> {
+    const stream = this.#stream(owner);
+    let batch = this.#removing.get(stream);
+    if (batch === undefined) {
+      const all: number[] = [];
+      const done = Promise.resolve().then(() => {
+        this.#removing.delete(stream);
+        return this.#removeAll(stream, all);
+      });
+      batch = { numbers: all, done };
+      this.#removing.set(stream, batch);
+    }
+    batch.numbers.push(...numbers);
+    return batch.done;
+  }
+
+  async #removeAll(stream: string, numbers: readonly number[]): Promise<void> {
+    const { connection, questions } = this.#link;
+    const subject = `$JS.API.STREAM.MSG.DELETE.${stream}`;
+    const question = (number: number): string => `{"seq":${number},"no_erase":true}`;
+    for (const number of numbers.slice(0, -1)) connection.publish(subject, question(number));
+    await this.#orNothing(questions.ask(subject, question(numbers.at(-1)!)));
   }
 
   async follow(owner: PeerId, onMail: (mail: FollowedMail) => void): Promise<() => void> {

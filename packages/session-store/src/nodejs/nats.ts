@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import type { JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { StoreError } from "../errors.ts";
+import { NatsQuestions } from "./nats-questions.ts";
 
 export { StoreError } from "../errors.ts";
 
@@ -86,6 +87,8 @@ export class NatsLink {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
+  /** What is asked for each message. */
+  readonly questions: NatsQuestions;
   readonly #closing = new AbortController();
   #isConnected = true;
 
@@ -127,6 +130,7 @@ export class NatsLink {
     this.connection = connection;
     this.jetstream = nats.jetstream(connection, { timeout: askMs });
     this.manager = manager;
+    this.questions = new NatsQuestions(nats, connection, askMs);
     void this.#watchConnection();
     void this.#watchLeader();
   }

@@ -113,9 +113,12 @@ export class EngineLog implements MailLog {
     return this.#ask(() => this.#lagging(owner, number));
   }
 
-  remove(owner: PeerId, number: number): Promise<void> {
+  remove(owner: PeerId, numbers: readonly number[]): Promise<void> {
+    const { random, weather } = this.#engine;
+    // A leader that dies has understood only some of them, and nobody says which.
+    const gone = new Set(numbers.filter(() => !random.chance(weather.loss)));
     return this.#ask(() => {
-      const left = this.#mailsOf(owner).filter((mail) => mail.number !== number);
+      const left = this.#mailsOf(owner).filter((mail) => !gone.has(mail.number));
       this.#engine.mails.set(owner, left);
     });
   }
