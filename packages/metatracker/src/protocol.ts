@@ -9,18 +9,25 @@ import { defineMessage, maxContactRecordBytes, maxServiceNameBytes } from "@egtp
 import * as z from "zod/mini";
 import { maxListed } from "./limits.ts";
 
+// Few kinds of schema, since each kind is code that a page loads.
 const recordBytes = z.custom<Uint8Array>(
   (value) => value instanceof Uint8Array && value.length <= maxContactRecordBytes,
   `Not at most ${maxContactRecordBytes} bytes`,
 );
 
-const publication = z.discriminatedUnion("state", [
+const textOf = (least: number, most: number) =>
+  z.custom<string>(
+    (value) => typeof value === "string" && value.length >= least && value.length <= most,
+    "Not such a text",
+  );
+
+const publication = z.union([
   /** The metatracker keeps this very record. */
   z.object({ state: z.literal("kept") }),
   /** It keeps another one, whose number is not lower. */
   z.object({ state: z.literal("older"), record: recordBytes }),
   /** `reason`: one of {@link RefusalReason}, or of a later version. */
-  z.object({ state: z.literal("refused"), reason: z.string().check(z.maxLength(32)) }),
+  z.object({ state: z.literal("refused"), reason: textOf(0, 32) }),
 ]);
 
 /** What became of a record. */
@@ -53,8 +60,11 @@ export const lookUpRequest = defineMessage("metatracker/look-up");
 /** Asks for peers that offer a service: some of them, chosen at random. */
 export const listRequest = defineMessage("metatracker/list", {
   body: z.object({
-    service: z.string().check(z.minLength(1), z.maxLength(maxServiceNameBytes)),
-    max: z.int().check(z.minimum(1), z.maximum(maxListed)),
+    service: textOf(1, maxServiceNameBytes),
+    max: z.custom<number>(
+      (value) => Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= maxListed,
+      `Not from 1 to ${maxListed}`,
+    ),
   }),
   reply: z.object({ records: z.array(recordBytes).check(z.maxLength(maxListed)) }),
 });

@@ -24,8 +24,10 @@ import { RelayError } from "./errors.ts";
 import { clientRunBytes, mailboxTagBytes, mailIdBytes, maxAcknowledgeRanges, maxCollectBytes } from "./limits.ts";
 
 // ---- Structured bodies ----
+//
+// Few kinds of schema, since each kind is code that a page loads.
 
-const count = z.int().check(z.nonnegative());
+const count = z.custom<number>((value) => Number.isSafeInteger(value) && (value as number) >= 0, "Not a count");
 const bytesOf = (length: number) =>
   z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, `Not ${length} bytes`);
 
@@ -41,13 +43,13 @@ const publishedLimits = z.object({
   maxSenderMessages: count,
   maxSenderBytes: count,
   /** Who may register. */
-  access: z.enum(["open", "allow-list"]),
+  access: z.literal(["open", "allow-list"]),
 });
 
 /** What a relay lets its clients do. */
 export type PublishedLimits = z.infer<typeof publishedLimits>;
 
-const registration = z.discriminatedUnion("state", [
+const registration = z.union([
   z.object({
     /** Mail is handed over to this run from now on, beginning with the oldest. */
     state: z.literal("active"),
@@ -61,7 +63,7 @@ const registration = z.discriminatedUnion("state", [
   }),
   /** A newer run with the same key is active. */
   z.object({ state: z.literal("superseded") }),
-  z.object({ state: z.literal("refused"), reason: z.enum(["not-allowed", "full"]) }),
+  z.object({ state: z.literal("refused"), reason: z.literal(["not-allowed", "full"]) }),
 ]);
 
 /** What became of a registration. */

@@ -12,18 +12,18 @@
  */
 import { fromBase64Url, toBase64Url } from "./base64url.ts";
 import { decodeBody, encodeBody } from "./body.ts";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
-import { signatureBytes, type VerifySignature, verifyEd25519 } from "./ed25519.ts";
-import { WireError } from "./errors.ts";
+import { decodeUtf8, encodeUtf8 } from "./bytes.ts";
+import { type VerifySignature, verifyEd25519 } from "./ed25519.ts";
+import type { WireError } from "./errors.ts";
 import {
   type Millis,
   maxBootPageBytes,
   maxBootPageLifeMs,
   maxBootPageRecords,
-  maxClockSkewMs,
   maxContactRecordBytes,
 } from "./limits.ts";
-import { type PeerId, peerIdFromBytes, peerIdToBytes } from "./peer-id.ts";
+import { type PeerId, peerIdToBytes } from "./peer-id.ts";
+import { SignedFormat } from "./signed-format.ts";
 
 export interface BootPage {
   /** Who publishes it. */
@@ -37,7 +37,7 @@ export interface BootPage {
   readonly records: readonly Uint8Array[];
 }
 
-const signingDomain = encodeUtf8("egtp boot page 1\0");
+const format = new SignedFormat("boot page", "EGTP_WIRE_BAD_BOOT_PAGE");
 
 /**
  * Makes a signed boot page.
@@ -52,9 +52,7 @@ export function signBootPage(fields: BootPage, sign: (message: Uint8Array) => Ui
   const plain = { id: peerIdToBytes(id), seq, issued, expires, records };
   readFields(plain);
   const payload = encodeBody(plain);
-  const signature = sign(concatBytes(signingDomain, payload));
-  if (signature.length !== signatureBytes) throw new RangeError(`A signature of ${signature.length} bytes`);
-  const json = { v: 1, payload: toBase64Url(payload), signature: toBase64Url(signature) };
+  const json = { v: 1, payload: toBase64Url(payload), signature: toBase64Url(format.sign(payload, sign)) };
   const page = encodeUtf8(`${JSON.stringify(json)}\n`);
   if (page.length > maxBootPageBytes) throw tooLarge(page.length);
   return page;
@@ -78,34 +76,25 @@ export function verifyBootPage(
   verify: VerifySignature = verifyEd25519,
 ): BootPage {
   if (bytes.length > maxBootPageBytes) throw tooLarge(bytes.length);
-  const json = objectOf(parseJson(bytes), "it");
+  const json = format.object(parseJson(bytes), "it");
   if (json.v !== 1) {
-    if (!Number.isSafeInteger(json.v)) throw badPage("it has no version");
-    throw new WireError("EGTP_WIRE_UNKNOWN_VERSION", `A boot page of version ${String(json.v)}`);
+    if (!Number.isSafeInteger(json.v)) throw format.bad("it has no version");
+    throw format.error("EGTP_WIRE_UNKNOWN_VERSION", `of version ${String(json.v)}`);
   }
   const payload = bytesOf(json.payload, "payload");
   const signature = bytesOf(json.signature, "signature");
   const page = readFields(decodePayload(payload));
-  // Before the signature, which costs a thousand times as much to check.
-  if (now !== undefined && now >= page.expires) {
-    throw new WireError("EGTP_WIRE_EXPIRED", `A boot page that was valid until ${page.expires}`);
-  }
-  if (now !== undefined && page.issued > now + maxClockSkewMs) {
-    throw new WireError("EGTP_WIRE_NOT_YET_VALID", `A boot page that was issued at ${page.issued}`);
-  }
-  if (!verify(peerIdToBytes(page.id), concatBytes(signingDomain, payload), signature)) {
-    throw new WireError("EGTP_WIRE_BAD_SIGNATURE", `A boot page that ${page.id} did not sign`);
-  }
+  format.judge({ ...page, until: page.expires }, payload, signature, now, verify);
   return page;
 }
 
 function parseJson(bytes: Uint8Array): unknown {
   const text = decodeUtf8(bytes);
-  if (text === undefined) throw badPage("it is not text in UTF-8");
+  if (text === undefined) throw format.bad("it is not text in UTF-8");
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw badPage("it is not JSON", cause);
+    throw format.bad("it is not JSON", cause);
   }
 }
 
@@ -113,65 +102,35 @@ function decodePayload(payload: Uint8Array): unknown {
   try {
     return decodeBody(payload);
   } catch (cause) {
-    throw badPage("its payload is not a body", cause);
+    throw format.bad("its payload is not a body", cause);
   }
 }
 
 function readFields(value: unknown): BootPage {
-  const { id, seq, issued, expires, records } = objectOf(value, "its payload");
-  const from = integerOf(issued, 0, Number.MAX_SAFE_INTEGER - maxBootPageLifeMs, "issued");
-  if (!Array.isArray(records) || records.length > maxBootPageRecords) {
-    throw badPage(`records is not an array of at most ${maxBootPageRecords}`);
-  }
+  const { id, seq, issued, expires, records } = format.object(value, "its payload");
+  const from = format.integer(issued, 0, Number.MAX_SAFE_INTEGER - maxBootPageLifeMs, "issued");
   return {
-    id: publisherOf(id),
-    seq: integerOf(seq, 0, Number.MAX_SAFE_INTEGER, "seq"),
+    id: format.peerId(id, "its publisher's ID"),
+    seq: format.integer(seq, 0, Number.MAX_SAFE_INTEGER, "seq"),
     issued: from,
-    expires: integerOf(expires, from + 1, from + maxBootPageLifeMs, "expires"),
-    records: records.map(recordOf),
+    expires: format.integer(expires, from + 1, from + maxBootPageLifeMs, "expires"),
+    records: format.array(records, maxBootPageRecords, "records").map(recordOf),
   };
-}
-
-function publisherOf(value: unknown): PeerId {
-  if (!(value instanceof Uint8Array)) throw badPage("its publisher's ID is not bytes");
-  try {
-    return peerIdFromBytes(value);
-  } catch (cause) {
-    throw badPage("its publisher's ID is none", cause);
-  }
 }
 
 function recordOf(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array) || value.length > maxContactRecordBytes) {
-    throw badPage(`a record is not at most ${maxContactRecordBytes} bytes`);
+    throw format.bad(`a record is not at most ${maxContactRecordBytes} bytes`);
   }
   return value;
 }
 
-function objectOf(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) {
-    throw badPage(`${what} is not an object`);
-  }
-  return value as Record<string, unknown>;
-}
-
 function bytesOf(value: unknown, what: string): Uint8Array {
   const bytes = typeof value === "string" ? fromBase64Url(value) : undefined;
-  if (bytes === undefined) throw badPage(`${what} is not base64url`);
+  if (bytes === undefined) throw format.bad(`${what} is not base64url`);
   return bytes;
 }
 
-function integerOf(value: unknown, least: number, most: number, what: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
-    throw badPage(`${what} is not an integer from ${least} to ${most}`);
-  }
-  return value as number;
-}
-
-function badPage(what: string, cause?: unknown): WireError {
-  return new WireError("EGTP_WIRE_BAD_BOOT_PAGE", `Not a boot page: ${what}`, { cause });
-}
-
 function tooLarge(bytes: number): WireError {
-  return new WireError("EGTP_WIRE_TOO_LARGE", `A boot page of ${bytes} bytes`);
+  return format.error("EGTP_WIRE_TOO_LARGE", `of ${bytes} bytes`);
 }

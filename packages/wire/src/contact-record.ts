@@ -10,19 +10,19 @@
  * @see docs/spec.md, "Contact record"
  */
 import { decodeBody, encodeBody } from "./body.ts";
-import { concatBytes, encodeUtf8 } from "./bytes.ts";
+import { concatBytes } from "./bytes.ts";
 import { signatureBytes, type VerifySignature, verifyEd25519 } from "./ed25519.ts";
 import { WireError } from "./errors.ts";
 import {
   type Millis,
-  maxClockSkewMs,
   maxContactRecordBytes,
   maxContactRecordTtlMs,
   maxServiceNameBytes,
   maxServices,
   maxStrategies,
 } from "./limits.ts";
-import { type PeerId, peerIdFromBytes, peerIdToBytes } from "./peer-id.ts";
+import { type PeerId, peerIdToBytes } from "./peer-id.ts";
+import { SignedFormat } from "./signed-format.ts";
 
 /** One way to reach a peer. */
 export type Strategy =
@@ -53,7 +53,7 @@ export interface ContactRecord {
   readonly gone: boolean;
 }
 
-const signingDomain = encodeUtf8("egtp contact record 1\0");
+const format = new SignedFormat("contact record", "EGTP_WIRE_BAD_RECORD");
 
 /**
  * Makes a signed contact record.
@@ -71,12 +71,9 @@ export function signContactRecord(fields: ContactRecord, sign: (message: Uint8Ar
   const plain = { id: peerIdToBytes(id), seq, issued, ttl, strategies, services, gone: gone ? true : undefined };
   readFields(plain);
   const payload = encodeBody(plain);
-  if (signatureBytes + payload.length > maxContactRecordBytes) {
-    throw new WireError("EGTP_WIRE_TOO_LARGE", `A contact record of ${signatureBytes + payload.length} bytes`);
-  }
-  const signature = sign(concatBytes(signingDomain, payload));
-  if (signature.length !== signatureBytes) throw new RangeError(`A signature of ${signature.length} bytes`);
-  return concatBytes(signature, payload);
+  const bytes = signatureBytes + payload.length;
+  if (bytes > maxContactRecordBytes) throw tooLong(bytes);
+  return concatBytes(format.sign(payload, sign), payload);
 }
 
 /**
@@ -96,24 +93,12 @@ export function verifyContactRecord(
   now: Millis | undefined,
   verify: VerifySignature = verifyEd25519,
 ): ContactRecord {
-  if (bytes.length <= signatureBytes) {
-    throw new WireError("EGTP_WIRE_TRUNCATED", `A contact record of ${bytes.length} bytes`);
-  }
-  if (bytes.length > maxContactRecordBytes) {
-    throw new WireError("EGTP_WIRE_TOO_LARGE", `A contact record of ${bytes.length} bytes`);
-  }
+  if (bytes.length <= signatureBytes) throw format.error("EGTP_WIRE_TRUNCATED", `of ${bytes.length} bytes`);
+  if (bytes.length > maxContactRecordBytes) throw tooLong(bytes.length);
   const payload = bytes.subarray(signatureBytes);
   const record = readFields(decodePayload(payload));
-  // Before the signature, which costs a thousand times as much to check.
-  if (now !== undefined && now >= record.issued + record.ttl) {
-    throw new WireError("EGTP_WIRE_EXPIRED", `A contact record that was valid until ${record.issued + record.ttl}`);
-  }
-  if (now !== undefined && record.issued > now + maxClockSkewMs) {
-    throw new WireError("EGTP_WIRE_NOT_YET_VALID", `A contact record that was issued at ${record.issued}`);
-  }
-  if (!verify(peerIdToBytes(record.id), concatBytes(signingDomain, payload), bytes.subarray(0, signatureBytes))) {
-    throw new WireError("EGTP_WIRE_BAD_SIGNATURE", `A contact record that ${record.id} did not sign`);
-  }
+  const until = record.issued + record.ttl;
+  format.judge({ ...record, until }, payload, bytes.subarray(0, signatureBytes), now, verify);
   return record;
 }
 
@@ -122,42 +107,42 @@ function decodePayload(payload: Uint8Array): unknown {
     return decodeBody(payload);
   } catch (cause) {
     if (cause instanceof WireError && cause.code === "EGTP_WIRE_TRAILING_BYTES") throw cause;
-    throw badRecord("its payload is not a body", cause);
+    throw format.bad("its payload is not a body", cause);
   }
 }
 
 function readFields(value: unknown): ContactRecord {
-  const fields = objectOf(value, "the payload");
-  const id = peerIdOf(fields.id);
-  const seq = integerOf(fields.seq, 0, Number.MAX_SAFE_INTEGER, "seq");
-  const issued = integerOf(fields.issued, 0, Number.MAX_SAFE_INTEGER - maxContactRecordTtlMs, "issued");
-  const ttl = integerOf(fields.ttl, 1, maxContactRecordTtlMs, "ttl");
-  const strategies = arrayOf(fields.strategies, maxStrategies, "strategies").flatMap(readStrategy);
-  const services = arrayOf(fields.services, maxServices, "services").map(readService);
-  if (fields.gone !== undefined && fields.gone !== true) throw badRecord("gone is not true");
+  const fields = format.object(value, "the payload");
+  const id = format.peerId(fields.id, "its peer");
+  const seq = format.integer(fields.seq, 0, Number.MAX_SAFE_INTEGER, "seq");
+  const issued = format.integer(fields.issued, 0, Number.MAX_SAFE_INTEGER - maxContactRecordTtlMs, "issued");
+  const ttl = format.integer(fields.ttl, 1, maxContactRecordTtlMs, "ttl");
+  const strategies = format.array(fields.strategies, maxStrategies, "strategies").flatMap(readStrategy);
+  const services = format.array(fields.services, maxServices, "services").map(readService);
+  if (fields.gone !== undefined && fields.gone !== true) throw format.bad("gone is not true");
   const gone = fields.gone === true;
-  if (gone && (strategies.length > 0 || services.length > 0)) throw badRecord("a goodbye with strategies or services");
+  if (gone && (strategies.length > 0 || services.length > 0)) throw format.bad("a goodbye with strategies or services");
   return { id, seq, issued, ttl, strategies, services, gone };
 }
 
 /** One strategy, or none when its kind is not known. */
 function readStrategy(value: unknown): Strategy[] {
-  const fields = objectOf(value, "a strategy");
+  const fields = format.object(value, "a strategy");
   switch (fields.kind) {
     case "tcp": {
       const { host } = fields;
-      if (typeof host !== "string" || !/^[A-Za-z0-9._:-]{1,253}$/.test(host)) throw badRecord("a host that is none");
-      return [{ kind: "tcp", host, port: integerOf(fields.port, 1, 65_535, "port") }];
+      if (typeof host !== "string" || !/^[A-Za-z0-9._:-]{1,253}$/.test(host)) throw format.bad("a host that is none");
+      return [{ kind: "tcp", host, port: format.integer(fields.port, 1, 65_535, "port") }];
     }
     case "websocket": {
       const { url } = fields;
-      if (typeof url !== "string" || !isWebSocketUrl(url)) throw badRecord("a WebSocket URL that is none");
+      if (typeof url !== "string" || !isWebSocketUrl(url)) throw format.bad("a WebSocket URL that is none");
       return [{ kind: "websocket", url }];
     }
     case "relay":
-      return [{ kind: "relay", relay: peerIdOf(fields.relay) }];
+      return [{ kind: "relay", relay: format.peerId(fields.relay, "a relay") }];
     default:
-      if (typeof fields.kind !== "string") throw badRecord("a strategy without a kind");
+      if (typeof fields.kind !== "string") throw format.bad("a strategy without a kind");
       return isOwnStrategyKind(fields.kind) ? [{ kind: fields.kind, address: addressOf(fields.address) }] : [];
   }
 }
@@ -182,45 +167,17 @@ export function isOwnStrategyKind(kind: string): kind is OwnStrategyKind {
 }
 
 function addressOf(value: unknown): string {
-  if (typeof value !== "string" || !/^[ -~]{1,253}$/.test(value)) throw badRecord("an address that is none");
+  if (typeof value !== "string" || !/^[ -~]{1,253}$/.test(value)) throw format.bad("an address that is none");
   return value;
 }
 
 function readService(value: unknown): string {
   if (typeof value !== "string" || !/^[a-z0-9](?:[a-z0-9./_-]*)$/.test(value) || value.length > maxServiceNameBytes) {
-    throw badRecord("a service name that is none");
+    throw format.bad("a service name that is none");
   }
   return value;
 }
 
-function peerIdOf(value: unknown): PeerId {
-  if (!(value instanceof Uint8Array)) throw badRecord("a peer ID that is not bytes");
-  try {
-    return peerIdFromBytes(value);
-  } catch (cause) {
-    throw badRecord("a peer ID that is none", cause);
-  }
-}
-
-function objectOf(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) {
-    throw badRecord(`${what} is not a map`);
-  }
-  return value as Record<string, unknown>;
-}
-
-function arrayOf(value: unknown, most: number, what: string): readonly unknown[] {
-  if (!Array.isArray(value) || value.length > most) throw badRecord(`${what} is not an array of at most ${most}`);
-  return value;
-}
-
-function integerOf(value: unknown, least: number, most: number, what: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
-    throw badRecord(`${what} is not an integer from ${least} to ${most}`);
-  }
-  return value as number;
-}
-
-function badRecord(what: string, cause?: unknown): WireError {
-  return new WireError("EGTP_WIRE_BAD_RECORD", `Not a contact record: ${what}`, { cause });
+function tooLong(bytes: number): WireError {
+  return format.error("EGTP_WIRE_TOO_LARGE", `of ${bytes} bytes`);
 }
