@@ -142,6 +142,10 @@ export interface DiscoverRequest {
   readonly max?: number | undefined;
 }
 
+export interface ReadyOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface StopOptions {
   /**
    * Publishes a goodbye: this peer does not come back, and whoever looks it up need not try. Default false. When that fails,
@@ -237,8 +241,12 @@ export interface EgtpNode extends AsyncDisposable {
     options?: RequestOptions,
   ): Promise<ReplyOut>;
 
-  /** Resolves when the outbox for the peer has room, or the node stops: await it before each send to pace a producer. */
-  ready(peer: PeerId): Promise<void>;
+  /**
+   * Resolves when the outbox for the peer has room, or the node stops: await it before each send to pace a producer.
+   *
+   * @throws {@link AbortedError} when the signal gave it up.
+   */
+  ready(peer: PeerId, options?: ReadyOptions): Promise<void>;
 
   /**
    * What happens from now on: links, sessions, messages, relays, drops. Costs nothing while nobody reads.

@@ -252,7 +252,22 @@ export class Calls {
    * Resolves when the outbox for the peer has room for a while. A producer that awaits it before each send lets the loop
    * turn after some hundred kilobytes, so that they leave and receipts come in while it goes on.
    */
-  ready(peer: PeerId): Promise<void> {
+  ready(peer: PeerId, signal: AbortSignal | undefined): Promise<void> {
+    const room = this.#whenReady(peer);
+    if (signal === undefined) return room;
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(new AbortedError(signal.reason));
+      if (signal.aborted) return giveUp();
+      signal.addEventListener("abort", giveUp);
+      void room.then(() => {
+        signal.removeEventListener("abort", giveUp);
+        resolve();
+      });
+    });
+  }
+
+  /** What waits is bounded by the program's calls, and ends with the deadlines of what fills the outbox. */
+  #whenReady(peer: PeerId): Promise<void> {
     if (this.#isStopping) return alreadyReady;
     if (this.#turnBytes >= this.#limits.maxTurnBytes) {
       return new Promise((resolve) => this.#turnWaiters.push({ peer, resolve }));

@@ -20,6 +20,7 @@ export type {
   LinkState,
   LookUpRequest,
   NodeStats,
+  ReadyOptions,
   ReceivedMessage,
   RequestOptions,
   SendOptions,

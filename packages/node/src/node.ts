@@ -24,6 +24,7 @@ import type {
   LinkState,
   LookUpRequest,
   NodeStats,
+  ReadyOptions,
   RequestOptions,
   SendOptions,
   SendOutcome,
@@ -387,8 +388,8 @@ class RunningNode implements EgtpNode {
     return this.#calls.request(peer, type as AnyType, body, options) as Promise<ReplyOut>;
   }
 
-  ready(peer: PeerId): Promise<void> {
-    return this.#calls.ready(peer);
+  ready(peer: PeerId, { signal }: ReadyOptions = {}): Promise<void> {
+    return this.#calls.ready(peer, signal);
   }
 
   /** Why nothing can be sent to whoever that is. */

@@ -47,6 +47,21 @@ test("ready paces a producer to what the peer handles", async () => {
   expect(await world.time.of(Promise.all(sent))).toEqual(Array(1_000).fill({ state: "delivered" }));
 });
 
+test("a producer that waits for room can give up", async () => {
+  const alice = await world.join("alice", { limits: { delivery } });
+  const bob = await world.join("bob");
+  bob.node.handle(note, () => new Promise(() => {}));
+  const { peerId } = bob.node;
+  for (let i = 0; i < 100; i++) void alice.node.send(peerId, note, new Uint8Array(100)).catch(() => {});
+  const controller = new AbortController();
+  const waiting = errorOf(alice.node.ready(peerId, { signal: controller.signal }));
+  await world.time.pass(1_000);
+  controller.abort(new Error("enough"));
+  expect(await waiting).toMatchObject({ code: "EGTP_ABORTED", cause: { message: "enough" } });
+  const late = alice.node.ready(peerId, { signal: controller.signal });
+  expect(await errorOf(late)).toMatchObject({ code: "EGTP_ABORTED" });
+});
+
 test("sends wait their turn for room, in order, as many as may wait; one more is refused", async () => {
   const alice = await world.join("alice", { limits: { delivery, node: { maxWaitingSends: 50 } } });
   const bob = await world.join("bob");
