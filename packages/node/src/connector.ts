@@ -93,6 +93,13 @@ export class Connector {
     return failures;
   }
 
+  /** Whether another way to a peer is known than this one. */
+  knowsOther(route: PeerRoute, name: string): boolean {
+    const { book, schedule } = this.#options;
+    const record = book.get(route.peer, schedule.now());
+    return [...route.introduced, ...(record?.strategies ?? [])].some((strategy) => strategyText(strategy) !== name);
+  }
+
   /** Looks for a newer contact record of a peer than is known. */
   async refresh(route: PeerRoute): Promise<void> {
     const { lookup } = this.#options;
@@ -156,7 +163,8 @@ export class Connector {
   ): Promise<boolean> {
     const { schedule, limits } = this.#options;
     const ways: Way[] = [];
-    for (const strategy of orderStrategies(strategies, route.failedAt, schedule.now(), limits.failedStrategyMs)) {
+    const now = schedule.now();
+    for (const strategy of orderStrategies(strategies, (name) => route.setBackAt(name, limits, now))) {
       const name = strategyText(strategy);
       if (tried.has(name)) continue;
       tried.add(name);

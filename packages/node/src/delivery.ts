@@ -85,6 +85,7 @@ interface Batch {
 /** How many conversations are looked at to find one that can be forgotten. */
 const evictionTries = 32;
 const noBytes = new Uint8Array(0);
+const nobody: readonly PeerId[] = [];
 
 export class Delivery {
   readonly epoch: Epoch;
@@ -225,6 +226,24 @@ export class Delivery {
     return peers;
   }
 
+  /**
+   * Peers of whom nothing shows that what leaves for them arrives, though it was sent twice or more, or asked after: it had better
+   * leave by another way. Each is named once, until there is more that shows so.
+   */
+  takeUnheard(): readonly PeerId[] {
+    const { unheard } = this.#ledger;
+    if (unheard.size === 0) return nobody;
+    const peers = [...unheard];
+    unheard.clear();
+    for (const peer of peers) this.#conversations.get(peer)?.inbox.tellsAnew();
+    return peers;
+  }
+
+  /** Something else than messages was said to the peer again and again without an answer. */
+  doubt(peer: PeerId): void {
+    this.#ledger.unheard.add(peer);
+  }
+
   /** What an envelope to the peer would carry now. */
   wants(peer: PeerId, now: Millis): Wants {
     const conversation = this.#conversations.get(peer);
@@ -256,7 +275,7 @@ export class Delivery {
     const outbox = outboxes.next(carrier);
     if (outbox.isEarlier) writer.reset(outbox.base, outbox.epoch);
     else writer.reset(outbox.base);
-    inbox.fill(writer);
+    inbox.fill(writer, now);
     const hasAnswers = writer.length > 0;
     this.flight = outbox.fill(carrier, writer, isRelayed, now);
     this.flight.hasAnswers = hasAnswers;

@@ -21,6 +21,7 @@ import {
   type PeerId,
   WireError,
 } from "@egtp/wire";
+import { mailAskIntervalMs, triesOfWay } from "./delivery/limits.ts";
 import type { Delivery, Flight, Mail, StrategyFailure, Wants } from "./delivery.ts";
 import type { EnvelopeFate } from "./transport.ts";
 
@@ -90,6 +91,10 @@ type OpenedMail = Opened & { readonly mail?: Mail };
 interface Knock {
   nextAt: Millis;
   intervalMs: Millis;
+  /** How often it left. */
+  count: number;
+  /** How often it came to lie in a mailbox since the peer was heard. */
+  mails: number;
 }
 
 export class Endpoint {
@@ -223,7 +228,10 @@ export class Endpoint {
     }
     const knock = this.#knocks.get(peer);
     if (!opened.early) this.#knocks.delete(peer);
-    else if (knock !== undefined) knock.nextAt = Math.min(knock.nextAt, now + knock.intervalMs);
+    else if (knock !== undefined) {
+      knock.nextAt = Math.min(knock.nextAt, now + knock.intervalMs);
+      knock.mails = 0;
+    }
     if (this.delivery.wants(peer, now).any) this.#ready.add(peer);
     return fault;
   }
@@ -303,10 +311,12 @@ export class Endpoint {
     else this.delivery.returned(peer, flight, now);
   }
 
-  /** An offer alone lies in a mailbox: another one would be mail as well, so it is repeated when the peer is heard. */
-  knockStored(peer: PeerId): void {
+  /** An offer alone lies in a mailbox: another one would be mail as well, so there are few before the peer is heard. */
+  knockStored(peer: PeerId, now: Millis): void {
     const knock = this.#knocks.get(peer);
-    if (knock !== undefined) knock.nextAt = Infinity;
+    if (knock === undefined) return;
+    knock.nextAt = now + mailAskIntervalMs(knock.mails);
+    knock.mails++;
   }
 
   /** A farewell to a peer, if there is a session to end. */
@@ -339,10 +349,12 @@ export class Endpoint {
   #knock(peer: PeerId, now: Millis): boolean {
     const knock = this.#knocks.get(peer);
     if (knock === undefined) {
-      this.#knocks.set(peer, { nextAt: now + firstKnockMs, intervalMs: firstKnockMs });
+      this.#knocks.set(peer, { nextAt: now + firstKnockMs, intervalMs: firstKnockMs, count: 1, mails: 0 });
       return true;
     }
     if (now < knock.nextAt) return false;
+    if (knock.count % triesOfWay === 0) this.delivery.doubt(peer);
+    knock.count++;
     knock.intervalMs = Math.min(2 * knock.intervalMs, maxKnockMs);
     knock.nextAt = now + knock.intervalMs;
     return true;

@@ -32,6 +32,8 @@ export interface NodeLimits {
   readonly silentAfterMs: Millis;
   /** A strategy that failed goes behind the others for so long. */
   readonly failedStrategyMs: Millis;
+  /** A way through a relay of which nothing comes, too; each time for twice as long, up to this. */
+  readonly maxDoubtMs: Millis;
   /** A relay that refused something for a peer, because its mailbox is full or it is not registered, is not asked for so long. */
   readonly refusedStrategyMs: Millis;
   /**
@@ -114,6 +116,7 @@ export const defaultNodeLimits: NodeLimits = {
   nextStrategyAfterMs: 500,
   silentAfterMs: 2_000,
   failedStrategyMs: minuteMs,
+  maxDoubtMs: 60 * minuteMs,
   refusedStrategyMs: 5_000,
   minRetryMs: 100,
   busyRetryMs: 4_000,

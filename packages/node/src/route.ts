@@ -5,6 +5,8 @@ import type { Epoch, Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Flight } from "./delivery/send-window.ts";
+import { Doubts } from "./doubts.ts";
+import type { NodeLimits } from "./limits.ts";
 import { strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, LinkHandlers, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
@@ -168,6 +170,8 @@ export class PeerRoute {
   links: readonly NodeLink[] = none;
   /** The one that was used last. */
   current: NodeLink | undefined;
+  /** How that was dialled, also when it is gone; `undefined`: it came in. */
+  lastWay: Strategy | undefined;
   /** It stands in the router's list of those to be looked at. */
   isDirty = false;
 
@@ -183,6 +187,9 @@ export class PeerRoute {
   /** Made when they are asked for: whoever only comes to us needs neither. */
   #failedAt: Map<string, Millis> | undefined;
   #refusals: Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> | undefined;
+  #doubts: Doubts | undefined;
+  /** When an answer to what could not be read went to a relay, and nothing authentic came since; else `Infinity`. */
+  answeredAt: Millis = Infinity;
   /** When the first of the attempts failed that all failed since; `Infinity` when the last one led to an answer. */
   failingSince: Millis = Infinity;
   /** When the last attempt failed. */
@@ -226,6 +233,18 @@ export class PeerRoute {
   get refusals(): Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> {
     this.#refusals ??= new Map();
     return this.#refusals;
+  }
+
+  get doubts(): Doubts {
+    this.#doubts ??= new Doubts();
+    return this.#doubts;
+  }
+
+  /** When a way failed, or was doubted, so lately that others go before it. */
+  setBackAt(name: string, limits: NodeLimits, now: Millis): Millis | undefined {
+    const failedAt = this.#failedAt?.get(name);
+    if (failedAt !== undefined && now - failedAt < limits.failedStrategyMs) return failedAt;
+    return this.#doubts?.since(name, now);
   }
 
   /** The place of a run among those of the peer: the later it was first heard on a link, the higher. */

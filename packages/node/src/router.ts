@@ -48,6 +48,7 @@ import { Retries } from "./retries.ts";
 import { type LinkHost, NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { StoreWrites } from "./store-writes.ts";
+import { strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 import { Turns } from "./turns.ts";
@@ -254,6 +255,7 @@ export class Router implements ConnectorHost {
     this.#store.settle(now);
     this.#store.write(now);
     if (now >= this.#sweepAt) this.#sweep(now);
+    for (const peer of endpoint.delivery.takeUnheard()) this.#doubt(this.#route(peer), now);
     for (const route of this.#retries.takeDue(now)) this.#lookAt(route);
     for (const peer of endpoint.takeDue(now)) this.#lookAt(this.#route(peer));
     const dirty = this.#dirty;
@@ -514,6 +516,7 @@ export class Router implements ConnectorHost {
 
   /** What an envelope tells of its sender, whatever way it came. */
   #heed(source: string, route: PeerRoute, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
+    route.answeredAt = Infinity;
     if (!this.#unread.isEmpty) this.#unread.healed(route.peer);
     if (opened.lost.length > 0) this.#heedLost(route, now);
     if (opened.contactRecord !== undefined) this.#learnFrom(source, route, opened.contactRecord, now);
@@ -615,6 +618,8 @@ export class Router implements ConnectorHost {
     if (lost.length > 0) this.#heedLost(route, now);
     route.session = "none";
     route.isUrgent = true;
+    // It would not go on like that if it had heard the answer.
+    if (now - route.answeredAt >= this.#limits.silentAfterMs) this.#doubt(route, now);
     this.#reports.session(peer, "unreadable", now);
   }
 
@@ -660,15 +665,19 @@ export class Router implements ConnectorHost {
         !link.isSilent &&
         !link.isRelayed &&
         (frames?.challenge !== undefined || endpoint.delivery.wants(peer, now).asks);
-      const isAnswer = link.isRelayed && this.#unread.has(peer) && endpoint.mesgen.owes(peer, now);
+      const isAnswer = link.isRelayed && endpoint.mesgen.owes(peer, now);
       const envelope =
         budget === Infinity
           ? endpoint.next(peer, now, frames, undefined, link.isRelayed, link.link.headBytes)
           : this.#smallEnvelope(peer, frames, budget, false, now);
       if (envelope === undefined) return;
       route.current = link;
+      route.lastWay = link.strategy;
       if (asks) this.#ask(link, now, this.#limits.silentAfterMs);
-      if (isAnswer) this.#unread.answered(peer, envelope);
+      if (isAnswer) {
+        route.answeredAt = Math.min(route.answeredAt, now);
+        if (this.#unread.has(peer)) this.#unread.answered(peer, envelope);
+      }
       this.#send(link, route, envelope, frames, now);
     }
   }
@@ -730,7 +739,7 @@ export class Router implements ConnectorHost {
     if (fate.state !== "stored") return;
     // It may have been under way when we heard that the peer left that relay.
     const relays = link.isForsaken ? this.#relaysOf(route.peer, now) : undefined;
-    if (relays === undefined) this.#endpoint.knockStored(route.peer);
+    if (relays === undefined) this.#endpoint.knockStored(route.peer, now);
     else this.#endpoint.delivery.forsake(route.peer, relays, now);
   }
 
@@ -791,6 +800,33 @@ export class Router implements ConnectorHost {
       this.#lookAt(route);
     }
     link.judge({ strategy: link.name, error: new RouteError("EGTP_NO_ANSWER") });
+  }
+
+  /**
+   * What is said to the peer does not arrive, as far as can be seen, or no word of it comes back. If that went to a relay, which
+   * may say what it likes, the next way is tried; when each had its turn, this one again.
+   */
+  #doubt(route: PeerRoute, now: Millis): void {
+    const { lastWay } = route;
+    if (lastWay?.kind !== "relay") return;
+    route.answeredAt = Infinity;
+    // What speaks against it may be of the way before.
+    if (now - route.doubts.raisedAt < this.#limits.silentAfterMs) return;
+    const name = strategyText(lastWay);
+    // Its newest record may name a way that is not known yet.
+    if (!this.connector.knowsOther(route, name) || route.setBackAt(name, this.#limits, now) !== undefined) {
+      void this.connector.refresh(route);
+    }
+    if (!this.connector.knowsOther(route, name)) return;
+    route.doubts.raise(name, this.#limits, now);
+    for (const link of route.links) {
+      if (link.name !== name || link.isSilent) continue;
+      link.isSilent = true;
+      this.#reports.link(link, "silent", undefined);
+      link.link.close("nothing comes of it");
+    }
+    if (route.current?.isSilent === true) route.current = undefined;
+    this.#lookAt(route);
   }
 
   // ---- Reaching peers

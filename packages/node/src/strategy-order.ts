@@ -37,26 +37,22 @@ export function isRoutable(strategy: Strategy): boolean {
 
 /**
  * Sorts strategies: those that did not fail lately first, direct ones before relays, routable addresses before private
- * ones, and else in the order given, which is that of the peer.
+ * ones, and else in the order given, which is that of the peer; those that failed in that of their failing, so that each has
+ * its turn.
  *
- * @param failedAt - When one failed, by its text.
+ * @param failedAt - When one failed, by its text, if that was lately.
  */
 export function orderStrategies(
   strategies: readonly Strategy[],
-  failedAt: ReadonlyMap<string, Millis>,
-  now: Millis,
-  failedForMs: Millis,
+  failedAt: (name: string) => Millis | undefined,
 ): Strategy[] {
-  const rank = (strategy: Strategy): number => {
-    const failed = failedAt.get(strategyText(strategy));
-    return (
-      (failed !== undefined && now - failed < failedForMs ? 4 : 0) +
-      (strategy.kind === "relay" ? 2 : 0) +
-      (isRoutable(strategy) ? 0 : 1)
-    );
-  };
   return strategies
-    .map((strategy, index) => ({ strategy, index, rank: rank(strategy) }))
-    .sort((a, b) => a.rank - b.rank || a.index - b.index)
+    .map((strategy, index) => {
+      const failed = failedAt(strategyText(strategy));
+      const rank =
+        (failed === undefined ? 0 : 4) + (strategy.kind === "relay" ? 2 : 0) + (isRoutable(strategy) ? 0 : 1);
+      return { strategy, index, rank, failed: failed ?? 0 };
+    })
+    .sort((a, b) => a.rank - b.rank || a.failed - b.failed || a.index - b.index)
     .map(({ strategy }) => strategy);
 }

@@ -10,14 +10,16 @@ const web: Strategy = { kind: "websocket", url: "wss://example.org/egtp" };
 const loop: Strategy = { kind: "websocket", url: "ws://[::1]:8080/" };
 
 test("direct before relayed, routable before private, else as the peer prefers", () => {
-  expect(orderStrategies([relay, near, web, far], new Map(), 0, 1)).toEqual([web, far, near, relay]);
-  expect(orderStrategies([far, web], new Map(), 0, 1)).toEqual([far, web]);
+  expect(orderStrategies([relay, near, web, far], () => undefined)).toEqual([web, far, near, relay]);
+  expect(orderStrategies([far, web], () => undefined)).toEqual([far, web]);
 });
 
-test("what failed goes to the back for a while", () => {
+test("what failed goes to the back, and of that what failed last", () => {
   const failedAt = new Map([[strategyText(web), 100]]);
-  expect(orderStrategies([relay, web, far], failedAt, 150, 60)).toEqual([far, relay, web]);
-  expect(orderStrategies([relay, web, far], failedAt, 160, 60)).toEqual([web, far, relay]);
+  const ordered = () => orderStrategies([relay, web, far], (name) => failedAt.get(name));
+  expect(ordered()).toEqual([far, relay, web]);
+  failedAt.set(strategyText(far), 90);
+  expect(ordered()).toEqual([relay, far, web]);
 });
 
 test("each has a name, and is routable or not", () => {

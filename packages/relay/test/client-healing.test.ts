@@ -140,7 +140,7 @@ describe("the relay is killed, and comes back", () => {
     expect(heard.toSorted((a, b) => a - b)).toEqual([2, 3, 4]);
   });
 
-  test("without the mailboxes: what was stored there is sent again when its recipient is heard", async () => {
+  test("without the mailboxes: what was stored there is sent again when its recipient is asked for it", async () => {
     const { relay, alice, bob } = await pair();
     await world.kill(bob);
     expect(await world.time.of(alice.node.send(bob.node.peerId, note, Uint8Array.of(2)))).toMatchObject({
@@ -153,9 +153,6 @@ describe("the relay is killed, and comes back", () => {
     const back2 = await back("bob", bob, true);
     const heard = listen(back2);
     listen(alice);
-    await world.time.pass(minuteMs);
-    expect(heard).toEqual([]);
-    await world.time.of(back2.node.send(alice.node.peerId, note, Uint8Array.of(9)));
     await world.time.run(() => heard.length === 1);
     expect(heard).toEqual([2]);
   });

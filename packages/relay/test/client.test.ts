@@ -158,9 +158,9 @@ describe("a relay that cannot be used", () => {
     expect(reason!.error).toMatchObject({ cause: { reasons: [{ error: { code: "EGTP_RELAY_RECURSION" } }] } });
     expect(relay.relay.count("pass-along")).toBe(0);
     // A relay of ours whose address is lost is not reached so either.
+    alice.node.introduce(relay.node.peerId, [{ kind: "relay", relay: hidden.peer }]);
     await world.kill(relay);
     await world.time.pass(1_000);
-    alice.node.introduce(relay.node.peerId, [{ kind: "relay", relay: hidden.peer }]);
     const toRelay = await world.time.of(alice.node.send(relay.node.peerId, note, body));
     expect(reasonsOf(toRelay)).toContain(`relay ${hidden.peer}: EGTP_RELAY_RECURSION`);
   });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { realStack, runStack, stackProfiles } from "../src/index.ts";
 
 /** Of those that take the longest, CI runs more in a step of its own. */
-const seedsOf = { storm: 5, mail: 5, cluster: 1 };
+const seedsOf = { storm: 5, mail: 5, cluster: 1, liar: 2 };
 
 describe.each(stackProfiles)("P1, P2, P4, P6 by way of relays: %s", (profile) => {
   it("every message comes to its end, once, and every envelope is accounted for", { timeout: 120_000 }, async () => {

@@ -76,6 +76,14 @@ export class EpochInbox {
     return includesNumber(this.marks.ranges, number);
   }
 
+  /** How the lowest number stands that its sender keeps: itself when it ended, -1 less itself when it did not come, else NaN. */
+  get standing(): number {
+    const { window } = this;
+    const { watermark } = window;
+    if (this.isHandled(watermark) || window.rejection(watermark) >= 0) return watermark;
+    return window.has(watermark) ? NaN : -1 - watermark;
+  }
+
   /** Whether one more number can be taken in without making the marks too costly to write. */
   hasPlaceFor(number: number): boolean {
     return number === this.window.frontier || this.marks.ranges.length < 2 * maxHandledRanges;

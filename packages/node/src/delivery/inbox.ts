@@ -33,6 +33,7 @@ import {
   receiptDelayMs,
   receiptEnvelopes,
   rejectionMemoryMs,
+  unheardAfterMs,
 } from "./limits.ts";
 import type { Mail } from "./mail.ts";
 import type { Outboxes } from "./outboxes.ts";
@@ -115,6 +116,12 @@ export class Inbox {
   #usedAt: Millis = 0;
   /** How often answers that may have been lost were said again since the peer was heard. */
   #toldAgain = 0;
+  /** How the lowest number stands that the peer keeps, as it was told; see {@link EpochInbox.standing}. */
+  #told = NaN;
+  /** Since when it is told so. */
+  #toldAt: Millis = 0;
+  /** The peer asks, in the envelope that is being read, for what came before. */
+  #isAsked = false;
 
   constructor(peer: PeerId, ledger: Ledger, outboxes: Outboxes) {
     this.peer = peer;
@@ -284,7 +291,7 @@ export class Inbox {
             if (reader.base > inbox.window.watermark) this.#advance(inbox, reader.base);
             inbox.probeFrom = reader.from;
             inbox.probeTo = reader.to;
-            this.#isUrgent = true;
+            this.#isUrgent = this.#isAsked = true;
           }
           break;
         case "prompt":
@@ -296,6 +303,7 @@ export class Inbox {
     }
     outboxes.afterEnvelope(now);
     if (inbox !== undefined) {
+      if (this.#isAsked) this.#heedQuestion(inbox, now);
       if (runFrom < runTo) this.#handle(inbox, runFrom, runTo);
       if (wantsReceipt) {
         this.#envelopes++;
@@ -311,6 +319,17 @@ export class Inbox {
     }
     if (mail !== undefined) this.#finish(mail);
     return unplaced || fault !== undefined ? { unplaced, fault } : fine;
+  }
+
+  /** The peer asks for what it was told: that did not arrive. Had it heard that something did not come, it would have sent that. */
+  #heedQuestion(inbox: EpochInbox, now: Millis): void {
+    this.#isAsked = false;
+    if (inbox.standing === this.#told && now - this.#toldAt >= unheardAfterMs) this.#ledger.unheard.add(this.peer);
+  }
+
+  /** What is told takes another way from now on. */
+  tellsAnew(): void {
+    this.#told = NaN;
   }
 
   #arrival(inbox: EpochInbox | undefined, { frames, early }: Delivered, now: Millis): Arrival | undefined {
@@ -423,7 +442,16 @@ export class Inbox {
   // ---- Writing.
 
   /** Writes rejections and receipts, also those that could have waited, as far as there is room. */
-  fill(writer: FrameWriter): void {
+  fill(writer: FrameWriter, now: Millis): void {
+    this.#write(writer);
+    if (writer.length === 0) return;
+    const { standing } = this.#epochs[0]!;
+    if (standing === this.#told) return;
+    this.#told = standing;
+    this.#toldAt = now;
+  }
+
+  #write(writer: FrameWriter): void {
     let written = 0;
     for (const { epoch, number, code } of this.#rejections) {
       if (!writer.rejection(epoch, number, code)) break;
@@ -517,11 +545,15 @@ export class Inbox {
   #repeat(inbox: EpochInbox, number: number, isRequest: boolean): void {
     const { window } = inbox;
     if (number < window.watermark) return;
+    this.#isAsked = true;
+    if (isRequest && inbox.isHandled(number) && window.rejection(number) < 0) {
+      // It awaits its reply: that it was handled may well have been heard.
+      this.tellsAnew();
+      if (this.#isReplyLost(inbox, number)) window.reject(number, codeOfReason("reply-lost"));
+    }
     const code = window.rejection(number);
     if (code >= 0) this.#pushRejection(inbox.epoch, number, code);
-    else if (isRequest && this.#isReplyLost(inbox, number)) {
-      this.#pushRejection(inbox.epoch, number, codeOfReason("reply-lost"));
-    } else if (inbox.isHandled(number)) {
+    else if (inbox.isHandled(number)) {
       addRange(inbox.staged, number, number + 1);
       this.#touch(inbox);
     } else addRange(inbox.receivedNews, number, number + 1);
@@ -782,6 +814,7 @@ export class Inbox {
     const inbox = new EpochInbox(marks);
     // A new list, without slack: there are many, and nearly all have one entry.
     this.#epochs = [inbox, ...open];
+    this.tellsAnew();
     return inbox;
   }
 

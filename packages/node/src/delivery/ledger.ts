@@ -40,6 +40,8 @@ export class Ledger {
   readonly finished: Outgoing[] = [];
   /** Stored, and its owner not yet told. */
   readonly stored: Outgoing[] = [];
+  /** What leaves for these seems not to arrive, or no word of it comes back. Bounded by the conversations. */
+  readonly unheard = new Set<PeerId>();
   /** With handled marks that no batch holds yet, */
   touched: Inbox[] = [];
   /** and the replies that prove the handling of their requests, which must not leave before the marks are kept. */

@@ -49,6 +49,12 @@ export const receiptDelayMs: Millis = 25;
 /** Receipts that a relay may have lost are said again so often, as long as their peer is not heard. */
 export const maxToldAgain = 8;
 
+/**
+ * What is asked for again so long after a receipt told of it: that receipt did not arrive, as long as nothing shows that any did.
+ * As long as the first retransmission time: sooner, the two may have crossed.
+ */
+export const unheardAfterMs: Millis = 1_000;
+
 /** It leaves at once when so many envelopes came in since the last one, */
 export const receiptEnvelopes = 32;
 
@@ -65,6 +71,23 @@ export const minAskMs: Millis = 1_000;
 
 /** with doubling pauses up to here: a handler may well take minutes. */
 export const maxAskMs: Millis = 300_000;
+
+/**
+ * Of what lies in mailboxes the peer is asked when it was not heard for so long, although that is one more mail: a mailbox may have
+ * thrown it away, or the answer to it. With some questions more, all well before a request gives up, after 30 s;
+ */
+const mailAskMs: Millis = 5_000;
+
+/** again whenever it was silent for twice as long, and so often in all: over 11 minutes. It may just be away. */
+const maxMailAsks = 8;
+
+/** When to ask next after so many questions of which none was answered. */
+export function mailAskIntervalMs(asked: number): Millis {
+  return asked < maxMailAsks ? mailAskMs * 2 ** Math.max(0, asked - 1) : Infinity;
+}
+
+/** Each way to the peer is tried so often before the next, since the peer can tell that it is not heard only when it is asked twice. */
+export const triesOfWay = 2;
 
 /**
  * Messages of up to so many parts leave in the order in which they were sent, among the small ones: an envelope on its way

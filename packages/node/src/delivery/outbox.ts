@@ -21,11 +21,13 @@ import {
 import type { Ledger } from "./ledger.ts";
 import {
   impliedRemainingMs,
+  mailAskIntervalMs,
   maxAskMs,
   messageSpan,
   minAskMs,
   orderedParts,
   resendBytes,
+  triesOfWay,
   windowSize,
 } from "./limits.ts";
 import {
@@ -118,6 +120,8 @@ const replyFields: Mutable<ReplyFields> = {
 export interface Load {
   messages: number;
   bytes: number;
+  /** How often it was asked after mail since it was heard. */
+  mailAsks: number;
 }
 
 export class Outbox {
@@ -254,6 +258,8 @@ export class Outbox {
     this.#ledger.kept++;
     this.window.restore(outgoing);
     this.#nextFresh = this.window.top;
+    // With the first tick, which knows what time it is.
+    if (outgoing.stored !== undefined) this.#askAt = -Infinity;
     if (outgoing.deadlineAt < this.#expiryAt) this.#expiryAt = outgoing.deadlineAt;
   }
 
@@ -431,7 +437,8 @@ export class Outbox {
   }
 
   afterEnvelope(now: Millis): void {
-    if (this.window.stored > 0) this.#isBack = true;
+    this.load.mailAsks = 0;
+    if (this.window.stored > 0) this.#noteBack();
     else if (!this.#isTold) return;
     if (this.#sampled !== undefined) this.roundTrip.add(now - this.#sampled.sentAt);
     if (this.#heard) this.#backoff = 0;
@@ -439,6 +446,13 @@ export class Outbox {
     this.#visits = 0;
     this.#isTold = this.#heard = false;
     this.#advance(now);
+  }
+
+  /** The peer is heard while something lies in mailboxes: it is asked after that, before long. */
+  #noteBack(): void {
+    if (this.#isBack) return;
+    this.#isBack = true;
+    this.#askAt = Infinity;
   }
 
   /** The request of that number that awaits its reply. */
@@ -544,16 +558,25 @@ export class Outbox {
     if (now >= this.#expiryAt) this.#expire(now);
     if (now >= this.#resendAt) this.#resend(now);
     if (now >= this.#askAt) {
-      this.#probeDue = true;
-      this.#asks++;
-      this.#isBack = false;
-      this.#askAt = this.#mayAsk ? now + this.#askInterval() : Infinity;
-      this.#askForReplies();
+      if (this.#askAt > -Infinity) this.#ask();
+      this.#askAt = now + this.#askInterval();
     }
   }
 
-  /** Of what lies in mailboxes there is nothing to ask before the peer is heard: each question would be mail as well. */
-  get #mayAsk(): boolean {
+  #ask(): void {
+    this.#probeDue = true;
+    if (this.#hearsFromPeer) {
+      this.#asks++;
+      this.#isBack = false;
+      this.#askForReplies();
+    } else {
+      if (this.load.mailAsks % triesOfWay === 0) this.#ledger.unheard.add(this.peer);
+      this.load.mailAsks++;
+    }
+  }
+
+  /** Whether what is unhandled, or some of it, is with the peer, or the peer spoke since it lies in mailboxes. */
+  get #hearsFromPeer(): boolean {
     return this.#isBack || this.window.unhandled > this.window.stored;
   }
 
@@ -863,9 +886,6 @@ export class Outbox {
     if (window.unhandled === 0) {
       this.#askAt = Infinity;
       this.#asks = 0;
-    } else if (!this.#mayAsk) {
-      this.#askAt = Infinity;
-      this.#asks = 0;
     } else if (this.#askAt === Infinity || window.base > base) {
       this.#asks = 0;
       this.#askAt = now + this.#askInterval();
@@ -877,7 +897,9 @@ export class Outbox {
     }
   }
 
+  /** While all lies in mailboxes and the peer is silent, each question is mail as well, and so there are few. */
   #askInterval(): Millis {
+    if (!this.#hearsFromPeer) return mailAskIntervalMs(this.load.mailAsks);
     return Math.min(Math.max(this.roundTrip.timeout(), minAskMs) * 2 ** Math.min(this.#asks, 16), maxAskMs);
   }
 
@@ -902,6 +924,7 @@ export class Outbox {
     }
     this.#resendOldest(sentBy);
     this.#backoff++;
+    if (this.#backoff % triesOfWay === 0) this.#ledger.unheard.add(this.peer);
     this.#probeDue = true;
     this.#resendAt = now + this.roundTrip.timeout(this.#backoff);
   }

@@ -25,7 +25,7 @@ export class Outboxes {
   #last: Outbox;
 
   constructor(peer: PeerId, ledger: Ledger, firstNumber: number) {
-    const load: Load = { messages: 0, bytes: 0 };
+    const load: Load = { messages: 0, bytes: 0, mailAsks: 0 };
     this.current = new Outbox(peer, ledger, load, ledger.epoch, firstNumber);
     this.#last = this.current;
   }

@@ -83,7 +83,8 @@ export class EnvelopeWatch {
     if (posted === undefined) return;
     posted.fate = state;
     this.#world.log(() => `${posted.from.name} hears that ${label(envelope)} was ${state}`);
-    if (state === "passed" && posted.taken === 0) {
+    const isLiar = this.#world.relays.find(({ id }) => id === posted.relay)?.isLiar === true;
+    if (state === "passed" && posted.taken === 0 && !isLiar) {
       this.#world.violate("mail", `${label(envelope)} is said to be passed on, and its recipient did not take it in`);
     }
   }

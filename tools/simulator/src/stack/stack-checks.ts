@@ -127,7 +127,7 @@ function checkKeptMail({ watch, relays, peers, violate }: StackWorld): void {
   for (const { fate, relay, to, from, handed, taken, sentAt } of watch.posted.values()) {
     if (fate !== "stored" || (handed > 0 && taken > 0)) continue;
     const keeper = relays.find(({ id }) => id === relay);
-    if (keeper === undefined || keeper.mailLostAt >= sentAt) continue;
+    if (keeper === undefined || keeper.isLiar || keeper.mailLostAt >= sentAt) continue;
     const owner = peers.find(({ id }) => id === to)?.name;
     const what = handed === 0 ? "never got" : "never took in";
     violate(

@@ -1,9 +1,10 @@
 /** A relay of a run: a real node with the relay's service, its mailboxes on a simulated disk of their own, or shared with others. */
 
-import type { EgtpNode, NodeOptions } from "@egtp/node";
+import type { EgtpNode, NodeOptions, NodePart } from "@egtp/node";
 import type { MailboxSeams } from "@egtp/relay/lmdb";
 import type { MailboxLimits, MailboxStore, RelayServer } from "@egtp/relay/server";
 import type { CrashKind } from "../sim-peer.ts";
+import { type Lie, lyingNode } from "./lying-node.ts";
 import { EngineLog } from "./mail-engine.ts";
 import type { Process } from "./process.ts";
 import { RecordDisk } from "./record-disk.ts";
@@ -18,6 +19,10 @@ export class StackRelay extends Station {
   /** Mail that it promised to keep may be gone since. */
   mailLostAt = -Infinity;
   readonly #limits: Partial<MailboxLimits>;
+  /** What it says of envelopes that it throws away. */
+  lie: Lie | undefined;
+  /** It lied in this run, or will: what it promised to keep is no promise. */
+  isLiar = false;
   server: RelayServer | undefined;
   store: MailboxStore | undefined;
 
@@ -32,8 +37,13 @@ export class StackRelay extends Station {
     const { stack } = this.world;
     const store = await this.#openStore(process);
     this.store = store;
-    this.server = stack.relayServer({ store });
-    return { services: ["relay"], parts: [this.server], lookup: this.world.lookupFor(this) };
+    const server = stack.relayServer({ store });
+    this.server = server;
+    const part: NodePart = {
+      start: (node, ...given) => server.start(this.isLiar ? lyingNode(node, () => this.lie) : node, ...given),
+      stop: () => server.stop(),
+    };
+    return { services: ["relay"], parts: [part], lookup: this.world.lookupFor(this) };
   }
 
   async #openStore(process: Process): Promise<MailboxStore> {

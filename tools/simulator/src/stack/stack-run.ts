@@ -10,6 +10,7 @@ import type { Random } from "../random.ts";
 import type { CrashKind } from "../sim-peer.ts";
 import type { Violation } from "../world.ts";
 import { Attacker } from "./attacker.ts";
+import type { Lie } from "./lying-node.ts";
 import { MailEngine } from "./mail-engine.ts";
 import { checkAll } from "./stack-checks.ts";
 import { StackMetatracker } from "./stack-metatracker.ts";
@@ -24,9 +25,11 @@ export type StackProfile =
   /** A peer that is away while mail comes for it, and little else goes wrong: all arrives, in order. */
   | "mail"
   /** Relays that keep their mail together, in an engine of which much goes wrong; all of them are killed now and then. */
-  | "cluster";
+  | "cluster"
+  /** A relay that says to pass on, or to keep, and throws away, beside honest ones: all arrives all the same. */
+  | "liar";
 
-export const stackProfiles: readonly StackProfile[] = ["storm", "mail", "cluster"];
+export const stackProfiles: readonly StackProfile[] = ["storm", "mail", "cluster", "liar"];
 
 export interface StackReport {
   readonly seed: number;
@@ -41,7 +44,7 @@ export interface StackReport {
   readonly log: readonly string[];
 }
 
-const plays: Readonly<Record<StackProfile, (world: StackWorld) => Promise<void>>> = { storm, mail, cluster };
+const plays: Readonly<Record<StackProfile, (world: StackWorld) => Promise<void>>> = { storm, mail, cluster, liar };
 
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
@@ -382,5 +385,51 @@ async function cluster(world: StackWorld): Promise<void> {
   await world.runUntil(until);
   for (const heal of world.heals.splice(0)) heal();
   engine.weather = { latencyMs: 2, loss: 0, untold: 0, lagMs: 0 };
+  await checkAll(world);
+}
+
+// ---- A relay that lies
+
+async function liar(world: StackWorld): Promise<void> {
+  const { random, clock, script } = world;
+  populate(world, {
+    metatrackers: 1,
+    relays: 2 + random.below(2),
+    peers: random.chance(0.6) ? 2 : 3,
+    isOneLying: false,
+    listens: () => false,
+    areQuotasSmall: false,
+    areRelaysTold: true,
+    sealedSender: random.chance(0.2),
+    keepsOutbox: random.chance(0.3),
+  });
+  world.weather = { latencyMs: 2 + random.unit() * 100, loss: 0 };
+  const lying = random.pick(world.relays);
+  lying.isLiar = true;
+  const victim = random.chance(0.5) ? undefined : random.pick(world.peers).id;
+  const lie: Lie = { says: random.pick(["passed", "stored"]), victim };
+  // It lies from the beginning, or behaves until they trust it.
+  const isHonestFirst = random.chance(0.5);
+  if (!isHonestFirst) lying.lie = lie;
+  await begin(world);
+  await world.pass(10 * secondMs);
+  lying.lie = lie;
+  const until = clock.now + 60 * secondMs;
+  // Some only receive: nothing but their receipts shows that they are there.
+  const senders = random.chance(0.5) ? world.peers : [random.pick(world.peers)];
+  const everyMs = 100 + random.unit() * 10 * secondMs;
+  script.every(everyMs, until, (chance) => {
+    const from = chance.pick(senders);
+    for (let i = chance.below(5); i >= 0; i--) {
+      from.send(world.other(from, chance), 4 + chance.below(500), chance.chance(0.2), "long");
+    }
+  });
+  if (random.chance(0.5)) {
+    const kind = random.pick<CrashKind>(["kept", "lost"]);
+    script.every(20 * secondMs, until, (chance) => {
+      chance.pick(world.peers).crash(kind, 50 + chance.unit() * 20 * secondMs, false);
+    });
+  }
+  await world.runUntil(until);
   await checkAll(world);
 }

@@ -154,6 +154,48 @@ export const stackVariants: readonly StackVariant[] = [
     ],
   },
   {
+    name: "sender-believes-relays",
+    rule: "A relay that says to pass on, or to keep, and throws away does not keep what another would carry.",
+    profile: "liar",
+    withinSeeds: 12,
+    package: "node",
+    edits: [
+      {
+        file: "router.ts",
+        find: "for (const peer of endpoint.delivery.takeUnheard()) this.#doubt(this.#route(peer), now);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "recipient-believes-relays",
+    rule: "What a relay throws away of receipts is told again by another.",
+    profile: "liar",
+    withinSeeds: 200,
+    package: "node",
+    edits: [
+      {
+        file: "delivery/inbox.ts",
+        find: "now - this.#toldAt >= unheardAfterMs) this.#ledger.unheard.add(this.peer);",
+        replace: "now - this.#toldAt >= unheardAfterMs) return;",
+      },
+    ],
+  },
+  {
+    name: "sender-asks-after-no-mail",
+    rule: "What a relay throws away that it said to keep is found out.",
+    profile: "liar",
+    withinSeeds: 12,
+    package: "node",
+    edits: [
+      {
+        file: "delivery/outbox.ts",
+        find: "if (!this.#hearsFromPeer) return mailAskIntervalMs(this.load.mailAsks);",
+        replace: "if (!this.#hearsFromPeer) return Infinity;",
+      },
+    ],
+  },
+  {
     name: "cluster-hands-over-only-what-it-is-told-of",
     rule: "What waited before a relay followed a mailbox, or was not told of, is read.",
     profile: "cluster",
