@@ -25,11 +25,15 @@ describeWithNats("a cluster whose leader is lost", () => {
 
   /** Written by each until it is told to stop: under a name of its own each time, so that asking twice writes once. */
   const acknowledged = new Set<string>();
+  let count = 0;
   async function write(writer: number, signal: AbortSignal, onWritten: () => void): Promise<void> {
     const link = links[writer]!;
     while (!signal.aborted) {
-      const act = `${writer}-${acknowledged.size}`;
-      await link.patiently(() => link.jetstream.publish(`act.${writer}`, act, { msgID: act }), { giveUpMs: 60_000 });
+      const act = `${writer}-${count++}`;
+      const publish = () => link.jetstream.publish(`act.${writer}`, act, { msgID: act });
+      const { seq } = await link.patiently(publish, { giveUpMs: 60_000 });
+      // nats-server 2.10 says that it has a duplicate, and not where: then it may have nothing.
+      if (seq === 0) continue;
       acknowledged.add(act);
       onWritten();
     }
@@ -64,17 +68,17 @@ describeWithNats("a cluster whose leader is lost", () => {
   }
 
   /** All that is in the stream, as soon as its leader knows of all that was acknowledged: one that was deposed may answer, too. */
-  async function found(): Promise<string[]> {
+  function found(): Promise<string[]> {
     const { jetstream, manager, nats } = links[0]!;
-    const { num_pending: count } = await vi.waitFor(async () => {
+    return vi.waitFor(async () => {
       const consumer = await manager.consumers.add(stream, { ack_policy: nats.AckPolicy.None, mem_storage: true });
       expect(consumer.num_pending).toBeGreaterThanOrEqual(acknowledged.size);
-      return consumer;
+      const acts: string[] = [];
+      const messages = await (await jetstream.consumers.get(stream)).fetch({ max_messages: consumer.num_pending });
+      for await (const message of messages) acts.push(message.string());
+      expect(acts.length).toBe(consumer.num_pending);
+      return acts;
     }, patience);
-    const consumer = await jetstream.consumers.get(stream);
-    const acts: string[] = [];
-    for await (const message of await consumer.fetch({ max_messages: count })) acts.push(message.string());
-    return acts;
   }
 
   /** A link chooses its server by chance. */

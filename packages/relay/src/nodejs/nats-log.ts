@@ -80,6 +80,8 @@ export class NatsMailLog implements MailLog {
     headers.append(factsHeader, encodeFacts(facts));
     try {
       const { seq } = await this.#link.questions.ask<{ seq: number }>(this.#subject("mail", owner), body, headers);
+      // nats-server 2.10 says so of what it was asked before, is about to store, and may never store if its leader goes.
+      if (seq === 0) throw new Error("The NATS server took it for a duplicate, and has it nowhere");
       return seq;
     } catch (error) {
       if (this.#link.apiCode(error) === apiCodes.full) return "full";
