@@ -147,7 +147,7 @@ export class EventHub {
   stream(options: EventOptions): AsyncIterableIterator<NodeEvent> {
     const { kinds, maxQueued = defaultMaxQueued, signal } = options;
     if (!(maxQueued >= 1)) throw new RangeError(`maxQueued must be a number of at least 1, not ${maxQueued}`);
-    const wanted = new Set<NodeEventKind>(kinds ?? allKinds);
+    const wanted = new Set<NodeEventKind>(kinds ?? allEventKinds);
     const leave = (): void => {
       if (!this.#readers.delete(reader)) return;
       for (const kind of wanted) this.#wanted.set(kind, (this.#wanted.get(kind) ?? 0) - 1);
@@ -172,7 +172,7 @@ export class EventHub {
   }
 }
 
-const allKinds: readonly NodeEventKind[] = [
+export const allEventKinds: readonly NodeEventKind[] = [
   "link",
   "dial-failed",
   "session",

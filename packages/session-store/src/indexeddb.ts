@@ -21,6 +21,7 @@ const table = "records";
 type Records = { [table]: { key: string; value: Uint8Array<ArrayBuffer> } };
 type Database = IDBPDatabase<Records>;
 
+/** Sessions in a browser, which outlive the tab: `await IndexedDbSessionStore.open("alice")`. */
 export class IndexedDbSessionStore implements SessionStore {
   readonly #database: Database;
   readonly #release: () => Promise<void>;

@@ -13,6 +13,7 @@ export type LmdbStoreOptions = LmdbFileOptions;
 
 type Loaded = (readonly [key: string, value: Uint8Array])[];
 
+/** Sessions in a folder of this machine, which outlive the process: `await LmdbSessionStore.open("./alice.sessions")`. */
 export class LmdbSessionStore implements SessionStore {
   readonly #file: LmdbFile;
   #loaded: Loaded | undefined;
