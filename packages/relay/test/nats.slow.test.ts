@@ -42,12 +42,13 @@ describeWithNats("NatsMailboxStore", () => {
     const owner = anyPeer(7);
     const now = Date.now();
     await store.register(owner, { id: "a", isFirst: true }, now);
-    const { ask } = link.questions;
+    const { questions } = link;
+    const ask = questions.ask.bind(questions);
     let lies = 2;
     // As nats-server 2.10 answers when its leader was lost with what it was about to store.
-    link.questions.ask = (async (...question: Parameters<typeof ask>) => {
+    questions.ask = (async (...question: Parameters<typeof ask>) => {
       if (lies-- > 0) return { stream: "nowhere-mail-0", seq: 0, duplicate: true };
-      return ask.apply(link.questions, question);
+      return ask(...question);
     }) as typeof ask;
     const deposited = await store.deposit(owner, mailOf(1), false, now);
     expect(deposited).toMatchObject({ state: "stored", number: expect.toSatisfy((number: number) => number > 0) });
