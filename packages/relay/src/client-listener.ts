@@ -57,8 +57,8 @@ export class Listener {
   /** Those that are advertised, or soon will be, best first. */
   #ranking: Registration[] = [];
   #advertised: readonly PeerId[] = [];
-  /** Told once by each relay that another process came after us: that one speaks for our key now. */
-  #isSuperseded = false;
+  /** When a relay last said that another process came after us; each says so once. */
+  #supersededAt: Millis = -Infinity;
   /** Since when there are more live ones than needed. */
   #surplusSince: Millis = Infinity;
   #isLeaving = false;
@@ -158,7 +158,7 @@ export class Listener {
     const { relay } = registration;
     if (change.kind === "live") this.#tell(relay, change.replaced ? "replaced" : "registered", undefined);
     else if (change.kind !== "same") this.#tell(relay, change.kind, change.error);
-    if (change.kind === "superseded") this.#isSuperseded = true;
+    if (change.kind === "superseded") this.#supersededAt = this.#options.now();
     // A discovered one that never was ours is forgotten: another may do.
     const isFailed = change.kind === "lost" || change.kind === "refused";
     if (isFailed && this.#options.relays === undefined && !registration.wasLive && !registration.isFormer) {
@@ -232,12 +232,14 @@ export class Listener {
     const { count, relays, limits } = this.#options;
     const registrations = [...this.#registrations.values()];
     const isAnyLive = registrations.some(({ state }) => state === "live");
+    const isSuperseded = this.#isSuperseded;
     let missing = count;
     for (const registration of registrations) {
       const { state, wasLive, lostAt } = registration;
       // One that was lost a moment ago is given the time to come back, unless there is nothing else.
       const isHopeful = state === "registering" || (state === "lost" && wasLive && isAnyLive);
-      const stands = state === "live" || state === "superseded" || (isHopeful && now - lostAt < limits.replaceMs);
+      const stands =
+        state === "live" || (state === "superseded" && isSuperseded) || (isHopeful && now - lostAt < limits.replaceMs);
       if (stands) missing -= 1;
     }
     while (missing > 0 && this.#candidates.length > 0) {
@@ -317,13 +319,25 @@ export class Listener {
 
   #advertise(): void {
     const { node, count } = this.#options;
-    // The process that came after us speaks for our key.
     if (this.#isSuperseded) return;
     const relays = this.#ranking.slice(0, count).map(({ relay }) => relay);
     if (relays.length === this.#advertised.length && relays.every((relay, at) => relay === this.#advertised[at]))
       return;
     this.#advertised = relays;
     node.advertise(relays.map((relay): Strategy => ({ kind: "relay", relay })));
+  }
+
+  /**
+   * Whether another process came after us, and speaks for our key now. Of a relay alone that says so that is not believed when another
+   * that our contact record names says later that we are the newest: the other process would have registered there too.
+   */
+  get #isSuperseded(): boolean {
+    const heardSince = this.#supersededAt + this.#options.limits.replaceMs;
+    if (heardSince === -Infinity) return false;
+    for (const { relay, state, renewedAt } of this.#registrations.values()) {
+      if (state === "live" && renewedAt >= heardSince && this.isAdvertised(relay)) return false;
+    }
+    return true;
   }
 
   #leaveSurplus(now: Millis): void {

@@ -81,8 +81,10 @@ export class Registration {
   waiting = 0;
   /** The tag of our mailbox there, in hexadecimal, when it was last live: relays that share their mailboxes say the same. */
   mailbox: string | undefined;
-  /** Since when it is live. */
+  /** Since when it is live, */
   liveSince: Millis = Infinity;
+  /** and when the relay last said so. */
+  renewedAt: Millis = -Infinity;
   /** Another relay hands over the mail of this mailbox. */
   isStandby = false;
 
@@ -173,6 +175,7 @@ export class Registration {
     this.wasLive = true;
     this.published = published;
     this.waiting = waiting.messages;
+    this.renewedAt = this.#options.now();
     this.mailbox = toHex(tag);
     this.#isFirst = false;
     this.#isToldLost = false;

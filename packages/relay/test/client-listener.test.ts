@@ -345,6 +345,29 @@ describe("one key in two processes", () => {
     expect(older.client.stats().registrations.map(({ state }) => state)).toEqual(["superseded", "superseded"]);
   });
 
+  test("which one relay alone claims ends nothing but the registration there: others are named, and change as they come and go", async () => {
+    const relays = await relaysNamed("one", "two", "three", "four");
+    const bob = await world.peer("bob");
+    const [liar, other] = (await world.relaysOf(bob, relays)).map(
+      (name) => relays.find(({ place }) => place === name)!,
+    );
+    const alice = await world.peer("alice", { relayed: { relays: [liar!, other!].map(({ node }) => node.peerId) } });
+    await world.time.pass(10_000);
+    liar!.relay.answer = ({ type }) => (type === "relay/register" ? { state: "superseded" } : undefined);
+    await world.time.pass(3 * minuteMs);
+    for (const peer of [alice, bob]) expect(toldOf(peer, relays)).toContain(`superseded ${liar!.place}`);
+    expect(await world.relaysOf(alice, relays)).toEqual([other!.place]);
+    // Whoever discovers relays takes another instead.
+    const named = await world.relaysOf(bob, relays);
+    expect(named).toHaveLength(2);
+    expect(named).not.toContain(liar!.place);
+    await world.kill(other!);
+    await world.time.pass(3 * minuteMs);
+    const renewed = await world.relaysOf(bob, relays);
+    expect(renewed).toHaveLength(2);
+    expect([liar!.place, other!.place].filter((place) => renewed.includes(place))).toEqual([]);
+  });
+
   test("a process that starts anew after a crash is no second one", async () => {
     const relays = await relaysNamed("one");
     const alice = await world.peer("alice");
