@@ -53,8 +53,9 @@ describeWithNats("relays in a cluster", () => {
       this.#deployment = deployment;
     }
 
-    async start(): Promise<this> {
-      const nats = ["--store", "nats", "--nats", cluster.urls.join(), "--nats-name", this.#deployment];
+    /** @param servers - To which it connects first, and then to those of which it hears. */
+    async start(servers = cluster.urls): Promise<this> {
+      const nats = ["--store", "nats", "--nats", servers.join(), "--nats-name", this.#deployment];
       const at = ["--data", this.#data, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"];
       this.process = new ServerProcess(main, ...at, ...nats);
       cleanups.push(() => this.process.kill());
@@ -89,10 +90,10 @@ describeWithNats("relays in a cluster", () => {
     twice: number;
   }
 
-  async function joined(relays: readonly Relay[]): Promise<Peer> {
+  async function joined(relays: readonly Relay[], identity = createIdentity()): Promise<Peer> {
     const client = relayClient({ relays: relays.map(({ peer }) => peer), count: 2 });
     const node = await createNode({
-      identity: createIdentity(),
+      identity,
       transports: [tcp({ listen: false })],
       parts: [client],
       lookup,
@@ -201,6 +202,35 @@ describeWithNats("relays in a cluster", () => {
     cluster.thaw(1);
     await load.goesOn(50);
     await expectAllOnce(load, bob);
+  });
+
+  it("lose nothing when each is at a server of its own, and those two are parted", async () => {
+    const store = await NatsMailboxStore.open({ servers: cluster.urls, name: "parted" });
+    await store.close();
+    const leads = async (): Promise<number | undefined> => cluster.leaderOf("parted-mail-0");
+    await vi.waitFor(async () => expect(await leads()).toBeDefined(), patience);
+    const leader = (await leads())!;
+    const other = (leader + 1) % 3;
+    const at = async (name: string, n: number) => new Relay(name, "parted").start([cluster.url(n)]);
+    const relays = [await at("one", leader), await at("two", other)];
+    let identity = createIdentity();
+    while (partitionOf(identity.peer) !== 0) identity = createIdentity();
+    const [alice, bob] = [await joined(relays), await joined(relays, identity)];
+    const load = new Load(alice, bob);
+    await load.goesOn(50);
+    cluster.part(leader, other);
+    cleanups.push(() => cluster.unite(leader, other));
+    // Both go on choosing leaders until it is the third server, which all reach: meanwhile nothing may be taken in for half a minute.
+    const isElsewhere = async (): Promise<boolean> => (await leads()) !== leader;
+    await Promise.race([load.goesOn(400), vi.waitUntil(isElsewhere, patience)]);
+    cluster.unite(leader, other);
+    await load.goesOn(50);
+    await expectAllOnce(load, bob);
+    for (const relay of relays) {
+      const { node } = await joined([relay]);
+      const outcome = await node.send(bob.node.peerId, note, new Uint8Array(4), { timeoutMs: 60_000 });
+      expect(outcome.state).toBe("delivered");
+    }
   });
 
   it("have at one what was stored at the other, once, whoever leads the stream", async () => {

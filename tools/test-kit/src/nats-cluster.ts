@@ -179,6 +179,15 @@ export class NatsCluster {
     for (const { line } of this.#linesOf(n)) line.mend();
   }
 
+  /** Cuts two servers off from each other; others still reach both. */
+  part(one: number, other: number): void {
+    for (const { line } of this.#linesBetween(one, other)) line.cut();
+  }
+
+  unite(one: number, other: number): void {
+    for (const { line } of this.#linesBetween(one, other)) line.mend();
+  }
+
   /** The server that leads a stream, as the first says that can be asked; `undefined` while none is known to. */
   async leaderOf(stream: string): Promise<number | undefined> {
     for (const [n, server] of this.#servers.entries()) {
@@ -227,6 +236,10 @@ export class NatsCluster {
 
   #linesOf(n: number) {
     return this.#lines.filter(({ from, to }) => from === n || to === n);
+  }
+
+  #linesBetween(one: number, other: number) {
+    return this.#linesOf(one).filter(({ from, to }) => from === other || to === other);
   }
 
   #running(n: number): RunningServer {
