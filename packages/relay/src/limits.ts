@@ -183,6 +183,9 @@ export interface RelayServerLimits {
   readonly strangers: SenderRate;
   /** Senders whose rates are remembered; the least recently seen leaves. */
   readonly maxSenders: number;
+  /** Questions whether a sender is registered at another relay that shares the mailboxes. What was answered is believed for so long. */
+  readonly senderLookUps: Rate;
+  readonly knownSenderMs: Millis;
   /** New mailboxes. */
   readonly newMailboxes: Rate;
 
@@ -213,6 +216,8 @@ export const defaultRelayServerLimits: RelayServerLimits = {
     bytes: { burst: 256 * mebibyte, perSecond: 128 * mebibyte },
   },
   maxSenders: 65_536,
+  senderLookUps: { burst: 1_000, perSecond: 100 },
+  knownSenderMs: 10 * 60_000,
   newMailboxes: { burst: 1_000, perSecond: 20 },
   expireEveryMs: 60_000,
 };

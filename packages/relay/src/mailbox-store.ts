@@ -125,6 +125,9 @@ export interface MailboxStore {
 
   find(owner: PeerId): MaybePromise<MailboxState | undefined>;
 
+  /** Of a store that several relays share: whether a peer is registered, at whichever of them. Asks once, and remembers nothing. */
+  isRegistered?(peer: PeerId): Promise<boolean>;
+
   /**
    * Takes mail in, behind all that waits.
    *

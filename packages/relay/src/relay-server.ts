@@ -23,6 +23,7 @@ import {
   systemSchedule,
 } from "@egtp/node";
 import { type Millis, type PeerId, peerIdBytes, peerIdFromTrustedBytes, toHex } from "@egtp/wire";
+import { KnownElsewhere } from "./known-elsewhere.ts";
 import { mailboxTagBytes, mailIdBytes, maxCollectBytes, type RelayServerLimits, relayServerLimits } from "./limits.ts";
 import type { Deposited, MailboxCounts, MailboxStore, MaybePromise, StoredMail } from "./mailbox-store.ts";
 import { MemoryMailboxStore } from "./memory-store.ts";
@@ -111,6 +112,7 @@ export class RelayServer implements NodePart {
   #schedule!: NodeSchedule;
   #tell: (event: NodeEvent) => void = () => {};
   #rates!: SenderRates;
+  #knownElsewhere!: KnownElsewhere;
   #newMailboxes!: TokenBucket;
   #pushHost!: PushHost;
   #pushOptions!: SendOptions;
@@ -158,6 +160,7 @@ export class RelayServer implements NodePart {
     this.#schedule = schedule;
     this.#tell = tell;
     this.#rates = new SenderRates(this.#limits, schedule.now());
+    this.#knownElsewhere = new KnownElsewhere(this.#store, this.#limits, schedule.now());
     this.#newMailboxes = new TokenBucket(this.#limits.newMailboxes, schedule.now());
     this.#pushOptions = { timeoutMs: this.#limits.pushMs, prompt: false };
     this.#pushHost = {
@@ -304,7 +307,8 @@ export class RelayServer implements NodePart {
     const bytes = envelope.length;
     if (bytes > this.#store.limits.maxEnvelopeBytes) return this.#refuse("too-large");
     const now = this.#schedule.now();
-    const isStranger = !this.#owners.has(from);
+    const isRegisteredHere = this.#owners.has(from);
+    const isStranger = !isRegisteredHere && !this.#knownElsewhere.has(from);
     if (!this.#rates.take(from, isStranger, bytes, now)) return this.#refuse("too-fast");
     const recipient = peerIdFromTrustedBytes(key);
     if (this.#allowed?.has(recipient) === false) return this.#refuse("not-allowed");
@@ -321,7 +325,10 @@ export class RelayServer implements NodePart {
     if (!(deposited instanceof Promise)) return this.#deposited(recipient, mail.body, deposited, now);
     if (!mayHold) owner?.moreMail();
     return deposited.then(
-      (done) => this.#deposited(recipient, mail.body, done, now),
+      (done) => {
+        if (!isRegisteredHere && done.state === "stored") this.#knownElsewhere.learn(from, now);
+        return this.#deposited(recipient, mail.body, done, now);
+      },
       (error: unknown) => this.#notDeposited(error),
     );
   }

@@ -171,6 +171,12 @@ export class SharedMailboxStore implements MailboxStore {
     return box.state;
   }
 
+  async isRegistered(peer: PeerId): Promise<boolean> {
+    const logged = await this.#log.load(peer);
+    const record = logged === undefined ? undefined : decodeMailboxRecord(logged.value);
+    return record?.isOpen === true && this.#seams.now() - record.contactAt < this.limits.registrationMs;
+  }
+
   /** When the run that has it was heard of lately. What another relay heard is in the record, but seldom written. */
   #isLive({ heardAt }: SharedMailbox, { contactAt, writer }: MailboxRecord, now: Millis): boolean {
     const { freshMs } = this.limits;

@@ -1,8 +1,10 @@
 /** Relays that share their mailboxes: a peer that is registered at two of them gets its mail once, from one, and goes on when that dies. */
+import type { EgtpNode } from "@egtp/node";
 import { defineMessage, type Millis } from "@egtp/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type RelayServer, relayServer, SharedMailboxStore } from "../src/server.ts";
+import { type RelayServer, type RelayServerLimits, relayServer, SharedMailboxStore } from "../src/server.ts";
 import { MemoryEngine, MemoryMailLog } from "./memory-log.ts";
+import { envelope, Owner, passAlong } from "./relay-parties.ts";
 import { again, type JoinOptions, type PeerOptions, type RelayedPeer, World, type WorldNode } from "./world.ts";
 
 const note = defineMessage("test/note");
@@ -21,11 +23,14 @@ interface Instance extends WorldNode {
 }
 
 /** A relay of the cluster. */
-async function instance(name: string, options: JoinOptions = {}): Promise<Instance> {
+async function instance(
+  name: string,
+  { limits, ...options }: JoinOptions & { readonly limits?: Partial<RelayServerLimits> } = {},
+): Promise<Instance> {
   const log = new MemoryMailLog(engine);
   const setTimer = (task: () => void, delayMs: Millis) => world.time.setTimer(task, delayMs);
   const store = new SharedMailboxStore(log, { seams: { now: () => world.time.now(), setTimer } });
-  const server = relayServer({ store });
+  const server = relayServer({ store, ...(limits !== undefined && { limits }) });
   return { ...(await world.join(name, { services: ["relay"], parts: [server], ...options })), server, log };
 }
 
@@ -50,6 +55,53 @@ const send = (from: WorldNode, to: WorldNode, n: number) =>
   from.node.send(to.node.peerId, note, Uint8Array.of(n), { softTimeoutMs: 1_000 });
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
 const pushed = (instances: readonly Instance[]) => instances.map(({ server }) => server.stats().pushed);
+
+describe("a sender", () => {
+  /** Two relays, and an owner of the second that is away. */
+  async function away(limits: Partial<RelayServerLimits> = {}) {
+    const [one, two] = [await instance("one"), await instance("two", { limits })];
+    const { node } = await world.join("bob", { listen: false });
+    await world.time.of(new Owner(node, two.node.peerId).register());
+    await world.time.of(node.stop());
+    const strange = () => engine.mails.get(node.peerId)!.map(({ isStranger }) => isStranger);
+    const pass = async (from: EgtpNode): Promise<void> => {
+      const passed = passAlong(from, two.node.peerId, node.peerId, envelope(1), world.time.now());
+      expect(await world.time.of(passed)).toMatchObject({ state: "stored" });
+      await world.time.pass(100);
+    };
+    const asked: string[] = [];
+    two.log.before = (question) => asked.push(question);
+    const questions = () => asked.filter((question) => question === "load").length;
+    return { one, two, strange, pass, questions };
+  }
+
+  test("that is registered at another relay is no stranger, once that was asked for", async () => {
+    const { one, strange, pass, questions } = await away({ knownSenderMs: 60_000 });
+    const { node } = await world.join("alice", { listen: false });
+    const alice = new Owner(node, one.node.peerId);
+    await world.time.of(alice.register());
+    for (let mails = 0; mails < 3; mails++) await pass(node);
+    expect(strange()).toEqual([true, false, false]);
+    expect(questions()).toBe(1);
+    await world.time.of(alice.unregister());
+    await world.time.pass(60_000);
+    for (let mails = 0; mails < 2; mails++) await pass(node);
+    expect(strange()).toEqual([true, false, false, false, true]);
+  });
+
+  test("that is registered nowhere stays a stranger, and many of them cause few questions", async () => {
+    const { strange, pass, questions } = await away({ senderLookUps: { burst: 3, perSecond: 0.001 } });
+    const before = questions();
+    const names = upTo(5).map((n) => `made-up-${n}`);
+    for (const name of names) {
+      const { node } = await world.join(name, { listen: false });
+      await pass(node);
+      await pass(node);
+    }
+    expect(strange()).toEqual(upTo(10).map(() => true));
+    expect(questions() - before).toBe(3);
+  });
+});
 
 describe("a peer that is registered at two relays of a cluster", () => {
   test("gets each mail from one of them, wherever it was passed along", async () => {
