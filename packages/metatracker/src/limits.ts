@@ -119,14 +119,3 @@ export const defaultLookupLimits: LookupLimits = {
   recheckMs: 2 * 60_000,
   minRetryMs: 10_000,
 };
-
-/** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
-export function checkedLimits<T extends object>(defaults: T, changes: Partial<T> = {}): T {
-  const limits = { ...defaults, ...changes };
-  for (const [name, value] of Object.entries<unknown>(limits)) {
-    if (typeof value !== "number" || !(value > 0)) {
-      throw new RangeError(`${name} must be a number above 0, not ${String(value)}`);
-    }
-  }
-  return limits;
-}

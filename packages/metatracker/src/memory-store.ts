@@ -1,9 +1,8 @@
 /** A directory in memory: after a restart its peers publish again. */
-import type { Millis, PeerId } from "@egtp/wire";
-import { equalBytes } from "@egtp/wire";
+import { checkedLimits, equalBytes, type Millis, type PeerId } from "@egtp/wire";
 import type { DirectorySize, DirectoryStore, KeptRecord } from "./directory-store.ts";
 import { MetatrackerError } from "./errors.ts";
-import { checkedLimits, type DirectoryLimits, defaultDirectoryLimits } from "./limits.ts";
+import { type DirectoryLimits, defaultDirectoryLimits } from "./limits.ts";
 import { type RandomBelow, RecordTable, randomBelow } from "./record-table.ts";
 
 export class MemoryDirectoryStore implements DirectoryStore {

@@ -20,6 +20,7 @@ import {
 } from "@egtp/node";
 import {
   type ContactRecord,
+  checkedLimits,
   equalBytes,
   type Millis,
   type PeerId,
@@ -36,7 +37,6 @@ import { type BootPageCache, type BootPageEvent, BootPages } from "./boot-pages.
 import { MetatrackerError, NoMetatrackerError } from "./errors.ts";
 import {
   type BootPageLimits,
-  checkedLimits,
   defaultBootPageLimits,
   defaultLookupLimits,
   type LookupLimits,

@@ -4,7 +4,7 @@
  *
  * @see docs/spec.md, "Limits"
  */
-import type { Millis } from "@egtp/wire";
+import { checkedLimits, type Millis } from "@egtp/wire";
 
 export interface NodeLimits {
   // ---- Sending
@@ -142,9 +142,5 @@ export const defaultNodeLimits: NodeLimits = {
 
 /** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
 export function nodeLimits(changes: Partial<NodeLimits> = {}): NodeLimits {
-  const limits = { ...defaultNodeLimits, ...changes };
-  for (const [name, value] of Object.entries(limits)) {
-    if (!(value > 0)) throw new RangeError(`${name} must be a number above 0, not ${value}`);
-  }
-  return limits;
+  return checkedLimits(defaultNodeLimits, changes);
 }

@@ -4,7 +4,7 @@
  *
  * @see docs/spec.md, "Links"
  */
-import { lengthPrefixBytes, maxEnvelopeBytes } from "@egtp/wire";
+import { checkedLimits, lengthPrefixBytes, maxEnvelopeBytes } from "@egtp/wire";
 
 // ---- Fixed by the protocol
 
@@ -97,10 +97,7 @@ export const defaultTransportLimits: TransportLimits = {
 
 /** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
 export function transportLimits(changes: Partial<TransportLimits> = {}): TransportLimits {
-  const limits = { ...defaultTransportLimits, ...changes };
-  for (const [name, value] of Object.entries(limits)) {
-    if (!(value > 0)) throw new RangeError(`${name} must be a number above 0, not ${value}`);
-  }
+  const limits = checkedLimits(defaultTransportLimits, changes);
   if (limits.lowWaterBytes > limits.highWaterBytes)
     throw new RangeError("lowWaterBytes must not exceed highWaterBytes");
   return limits;

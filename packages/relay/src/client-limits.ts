@@ -3,7 +3,7 @@
  *
  * @see docs/spec.md, "Relay"
  */
-import type { Millis } from "@egtp/wire";
+import { checkedLimits, type Millis } from "@egtp/wire";
 
 export interface RelayClientLimits {
   // ---- Reaching relays
@@ -119,9 +119,5 @@ export const defaultRelayClientLimits: RelayClientLimits = {
 
 /** The defaults with the caller's changes. @throws `RangeError` for a limit that cannot work. */
 export function relayClientLimits(changes: Partial<RelayClientLimits> = {}): RelayClientLimits {
-  const limits = { ...defaultRelayClientLimits, ...changes };
-  for (const [name, value] of Object.entries(limits)) {
-    if (!(value > 0)) throw new RangeError(`${name} must be a number above 0, not ${value}`);
-  }
-  return limits;
+  return checkedLimits(defaultRelayClientLimits, changes);
 }

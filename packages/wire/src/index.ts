@@ -15,6 +15,7 @@ export {
   varintLength,
   writeVarint,
 } from "./bytes.ts";
+export { checkedLimits } from "./checked-limits.ts";
 export {
   type ContactRecord,
   isOwnStrategyKind,

@@ -8,10 +8,10 @@
  * peers publish again. A record that was damaged is left out, and its peer publishes it again.
  */
 import { type OpenReport, RecordFile, type SetAside, type StoreEntry } from "@egtp/session-store/record-file";
-import { equalBytes, type Millis, type PeerId } from "@egtp/wire";
+import { checkedLimits, equalBytes, type Millis, type PeerId } from "@egtp/wire";
 import type { DirectorySize, DirectoryStore, KeptRecord } from "../directory-store.ts";
 import { decodeKeptRecord, encodeKeptRecord } from "../kept-record.ts";
-import { checkedLimits, type DirectoryLimits, defaultDirectoryLimits } from "../limits.ts";
+import { type DirectoryLimits, defaultDirectoryLimits } from "../limits.ts";
 import { type RandomBelow, RecordTable, randomBelow } from "../record-table.ts";
 
 export { StoreError } from "@egtp/session-store/record-file";

@@ -7,10 +7,10 @@
  * what was put longest ago, or is over, each by itself, and delete it from the cluster.
  */
 import { NatsLink, type NatsLinkOptions, StoreError } from "@egtp/session-store/nats";
-import { equalBytes, type Millis, type PeerId } from "@egtp/wire";
+import { checkedLimits, equalBytes, type Millis, type PeerId } from "@egtp/wire";
 import type { DirectorySize, DirectoryStore, KeptRecord } from "../directory-store.ts";
 import { MetatrackerError } from "../errors.ts";
-import { checkedLimits, type DirectoryLimits, defaultDirectoryLimits } from "../limits.ts";
+import { type DirectoryLimits, defaultDirectoryLimits } from "../limits.ts";
 import { type RandomBelow, RecordTable, randomBelow } from "../record-table.ts";
 import { type BucketEntry, RecordBucket } from "./record-bucket.ts";
 
