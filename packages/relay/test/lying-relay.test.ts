@@ -117,6 +117,17 @@ describe.each([
     }
   });
 
+  test("and another that does so too, each about one of the two peers: what is left of both carries all", async () => {
+    const { relays, alice, bob, heard } = await town();
+    lie(relays[0], says, alice);
+    lie(relays[1], says, bob);
+    for (let i = 0; i < 3; i++) {
+      await timeOf(alice, bob, i);
+      await timeOf(bob, alice, i + 10);
+    }
+    expect(heard).toEqual([0, 10, 1, 11, 2, 12]);
+  });
+
   test("is not given up when it is the only one: what it carries from then on arrives", async () => {
     const { relays, alice, bob, heard } = await town(1);
     lie(relays[0], says);

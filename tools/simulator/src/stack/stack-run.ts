@@ -404,16 +404,23 @@ async function liar(world: StackWorld): Promise<void> {
     keepsOutbox: random.chance(0.3),
   });
   world.weather = { latencyMs: 2 + random.unit() * 100, loss: 0 };
-  const lying = random.pick(world.relays);
-  lying.isLiar = true;
-  const victim = random.chance(0.5) ? undefined : random.pick(world.peers).id;
-  const lie: Lie = { says: random.pick(["passed", "stored"]), victim };
-  // It lies from the beginning, or behaves until they trust it.
-  const isHonestFirst = random.chance(0.5);
-  if (!isHonestFirst) lying.lie = lie;
+  const lieAbout = (victim: StackPeer | undefined): Lie => ({
+    says: random.pick(["passed", "stored"]),
+    victim: victim?.id,
+  });
+  // One about all, or about one peer; or two, each about another peer. So there is a way to everybody.
+  const liars = random.chance(0.4)
+    ? [lieAbout(undefined)]
+    : world.peers.slice(0, random.chance(0.5) ? 1 : 2).map((peer) => lieAbout(peer));
+  const tellLies = (): void => {
+    for (const [i, lie] of liars.entries()) world.relays[i]!.lie = lie;
+  };
+  for (const i of liars.keys()) world.relays[i]!.isLiar = true;
+  // They lie from the beginning, or behave until they are trusted.
+  if (random.chance(0.5)) tellLies();
   await begin(world);
   await world.pass(10 * secondMs);
-  lying.lie = lie;
+  tellLies();
   const until = clock.now + 60 * secondMs;
   // Some only receive: nothing but their receipts shows that they are there.
   const senders = random.chance(0.5) ? world.peers : [random.pick(world.peers)];
