@@ -46,7 +46,10 @@ export class FolderLock {
    * @throws An error of the system when sockets cannot be made there.
    */
   static async take(folder: string, name = defaultName): Promise<FolderLock | undefined> {
-    if (process.platform === "win32") return takePipe(folder, name);
+    if (process.platform === "win32") {
+      const pipe = await listenOnPipe(folder, name);
+      return pipe === undefined ? undefined : new FolderLock(pipe);
+    }
     const sockets = new SocketFolder(folder, name);
     let lock: FolderLock | undefined;
     try {
@@ -74,7 +77,7 @@ export class FolderLock {
     }
   }
 
-  constructor(server: Server, sockets?: SocketFolder) {
+  private constructor(server: Server, sockets?: SocketFolder) {
     this.#server = server;
     this.#sockets = sockets;
   }
@@ -150,12 +153,11 @@ function listen(path: string): Promise<Server | undefined> {
   });
 }
 
-async function takePipe(folder: string, name: string): Promise<FolderLock | undefined> {
+async function listenOnPipe(folder: string, name: string): Promise<Server | undefined> {
   const place = createHash("sha256")
     .update(join(await realpath(folder), name))
     .digest("hex");
-  const server = await listen(`\\\\.\\pipe\\egtp-store-${place}`);
-  return server === undefined ? undefined : new FolderLock(server);
+  return listen(`\\\\.\\pipe\\egtp-store-${place}`);
 }
 
 function closed(server: Server): Promise<void> {
