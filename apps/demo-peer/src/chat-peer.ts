@@ -4,8 +4,10 @@
  */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { debuglog } from "node:util";
 import { metatrackers } from "@egtp/metatracker";
 import { createNode, type EgtpNode, type PeerId, type ReceivedMessage } from "@egtp/node";
+import { debugLog } from "@egtp/node/debug-log";
 import { folderLookup } from "@egtp/node/files";
 import { tcp } from "@egtp/node/tcp";
 import { relayClient } from "@egtp/relay";
@@ -154,6 +156,7 @@ export class ChatPeer {
     const onText = this.#onText;
     if (onText !== undefined) this.#node.handle(chatText, onText);
     this.#node.handle(ping, ({ body }) => ({ n: body.n + 1 }));
+    debugLog(this.#node, debuglog);
     await this.#node.start();
     for (const { peer: id, strategies } of peer) this.introduce(id, strategies);
   }

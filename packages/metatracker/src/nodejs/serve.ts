@@ -2,6 +2,7 @@
  * The life of a server command: opens everything, in the order in which one needs the other, says where it is, runs until it
  * is told to stop, and closes everything again.
  */
+import { debuglog } from "node:util";
 import {
   createNode,
   type EgtpNode,
@@ -10,6 +11,7 @@ import {
   type NodePart,
   type Transport,
 } from "@egtp/node";
+import { debugLog } from "@egtp/node/debug-log";
 import { type Metric, nodeMetrics } from "@egtp/node/metrics";
 import { tcp } from "@egtp/node/tcp";
 import { websocket } from "@egtp/node/websocket";
@@ -182,6 +184,7 @@ async function start(
   node = running;
   closers.add(() => running.stop());
   void tellEvents(log, running);
+  debugLog(running, debuglog);
   await running.start();
   await keepRecord(data, running, log, closers);
 
