@@ -21,6 +21,12 @@ export interface StackVariant {
   readonly edits: readonly Edit[];
 }
 
+const asksAfterNoMail: Edit = {
+  file: "delivery/outbox.ts",
+  find: "if (!this.#hearsFromPeer) return mailAskIntervalMs(this.load.mailAsks);",
+  replace: "if (!this.#hearsFromPeer) return Infinity;",
+};
+
 export const stackVariants: readonly StackVariant[] = [
   {
     name: "relay-answers-before-it-wrote",
@@ -132,6 +138,8 @@ export const stackVariants: readonly StackVariant[] = [
         find: "this.#unread.hold(received.peer, mail, now);",
         replace: "mail.release();",
       },
+      // Its sender would find out by asking after it, in time.
+      asksAfterNoMail,
     ],
   },
   {
@@ -151,6 +159,7 @@ export const stackVariants: readonly StackVariant[] = [
         find: "options.book.onNews = (record) => this.#heedRecord(record);",
         replace: "",
       },
+      asksAfterNoMail,
     ],
   },
   {
@@ -187,13 +196,7 @@ export const stackVariants: readonly StackVariant[] = [
     profile: "liar",
     withinSeeds: 12,
     package: "node",
-    edits: [
-      {
-        file: "delivery/outbox.ts",
-        find: "if (!this.#hearsFromPeer) return mailAskIntervalMs(this.load.mailAsks);",
-        replace: "if (!this.#hearsFromPeer) return Infinity;",
-      },
-    ],
+    edits: [asksAfterNoMail],
   },
   {
     name: "cluster-hands-over-only-what-it-is-told-of",
