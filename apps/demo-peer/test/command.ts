@@ -20,8 +20,8 @@ export class Command {
   readonly #lines: string[] = [];
   readonly #waiting: { readonly matches: (line: string) => boolean; readonly resolve: (line: string) => void }[] = [];
 
-  constructor(...args: readonly string[]) {
-    const child = spawn(process.execPath, [main, ...args]);
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    const child = spawn(process.execPath, [main, ...args], { env });
     this.#process = child;
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -81,14 +81,20 @@ export class Commands {
   }
 
   start(...args: readonly string[]): Command {
-    const command = new Command(...args);
+    const command = new Command(args);
     this.#all.push(command);
     return command;
   }
 
   /** Runs a command to its end. */
   run(...args: readonly string[]): Promise<Ended> {
-    const command = this.start(...args);
+    return this.runWith({}, ...args);
+  }
+
+  /** The same, with more in its environment. */
+  runWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Ended> {
+    const command = new Command(args, { ...process.env, ...env });
+    this.#all.push(command);
     command.endInput();
     return command.ended;
   }

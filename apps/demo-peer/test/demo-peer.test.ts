@@ -127,6 +127,15 @@ describe.concurrent("peers by hand", { timeout: 120_000 }, () => {
     expect((await listener.ended).code).toBe(0);
   });
 
+  test("NODE_DEBUG brings what happens to standard error, and nothing of what is said", async (context) => {
+    const place = ["--data", join(folder, "debugged"), "--book", join(folder, "empty")];
+    const nobody = "ybndrfg8ejkmcpqxot1uwisza345h769ybndrfg8ejkmcpqxot1y";
+    const env = { NODE_DEBUG: "egtp:message,egtp:publ*" };
+    const { stderr } = await new Commands(context).runWith(env, "send", ...place, "--peer", nobody, "between us");
+    expect(stderr).toMatch(/^EGTP:MESSAGE .* direction=out .* type=demo\/chat .*outcome=unreachable/m);
+    expect(stderr).not.toMatch(/EGTP:(?!MESSAGE|PUBLISHED)|between us/);
+  });
+
   test("a peer in a terminal talks, forgets its sessions, and goes on talking", async (context) => {
     const commands = new Commands(context);
     const bob = commands.start("peer", ...placeOf("c-bob"), "--name", "bob", "--json");

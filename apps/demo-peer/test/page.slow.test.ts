@@ -8,7 +8,7 @@ describeInChromium(describe, "the page of demo --ui", (browser) => {
   let demo: Command;
   let url: string;
   beforeAll(async () => {
-    demo = new Command("demo", "--ui", "--json");
+    demo = new Command(["demo", "--ui", "--json"]);
     ({ url } = (await demo.event("page")) as { url: string });
   }, 120_000);
   afterAll(() => demo?.signal("SIGKILL"));

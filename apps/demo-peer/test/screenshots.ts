@@ -10,7 +10,7 @@ import { Command } from "./command.ts";
 const executablePath = process.env.EGTP_CHROMIUM ?? "/usr/bin/chromium";
 const size = { width: 1240, height: 960 };
 
-const demo = new Command("demo", "--ui", "--json");
+const demo = new Command(["demo", "--ui", "--json"]);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 try {
   const { url } = (await demo.event("page")) as { url: string };
