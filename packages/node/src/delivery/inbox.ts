@@ -160,6 +160,7 @@ export class Inbox {
     let arrival = this.#arrival(inbox, opened, now);
     this.#usedAt = now;
     this.#toldAgain = 0;
+    this.#isAsked = false;
     const { mail } = opened;
     const ledger = this.#ledger;
     const outboxes = this.#outboxes;
@@ -323,7 +324,6 @@ export class Inbox {
 
   /** The peer asks for what it was told: that did not arrive. Had it heard that something did not come, it would have sent that. */
   #heedQuestion(inbox: EpochInbox, now: Millis): void {
-    this.#isAsked = false;
     if (inbox.standing === this.#told && now - this.#toldAt >= unheardAfterMs) this.#ledger.unheard.add(this.peer);
   }
 
@@ -444,8 +444,9 @@ export class Inbox {
   /** Writes rejections and receipts, also those that could have waited, as far as there is room. */
   fill(writer: FrameWriter, now: Millis): void {
     this.#write(writer);
-    if (writer.length === 0) return;
-    const { standing } = this.#epochs[0]!;
+    const [inbox] = this.#epochs;
+    if (writer.length === 0 || inbox === undefined) return;
+    const { standing } = inbox;
     if (standing === this.#told) return;
     this.#told = standing;
     this.#toldAt = now;
