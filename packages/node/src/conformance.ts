@@ -224,7 +224,7 @@ export function describeTransport(name: string, createFixture: () => TransportFi
       });
 
       inWorld("has to be authentic in time, when it dials", async (world) => {
-        const { near, far } = await world.pair({ host: { unauthenticatedMs: 150 } });
+        const { near, far } = await world.pair({ host: { unauthenticatedMs: 500 } });
         near.link.send(patterned(10, 1));
         expect((await far.ended).reason).toBe("unauthenticated");
         expect((await near.ended).reason).toBe("closed-by-peer");
@@ -232,7 +232,7 @@ export function describeTransport(name: string, createFixture: () => TransportFi
       });
 
       inWorld("has to be authentic in time, when it is dialled", async (world) => {
-        const { near, far } = await world.pair({ dialer: { unauthenticatedMs: 150 } });
+        const { near, far } = await world.pair({ dialer: { unauthenticatedMs: 500 } });
         expect((await near.ended).reason).toBe("unauthenticated");
         expect((await far.ended).reason).toBe("closed-by-peer");
       });

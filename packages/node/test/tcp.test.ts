@@ -62,7 +62,7 @@ describe("a tcp listener", () => {
   });
 
   it("ends a link whose envelope never becomes whole", async () => {
-    const host = await serve({ limits: { unauthenticatedMs: 150 } });
+    const host = await serve({ limits: { unauthenticatedMs: 500 } });
     const socket = await rawDial(host);
     socket.write(Buffer.concat([tagFor(alice), Buffer.from([0, 0, 1, 0, 7])]));
     expect(await bytesUntilEnd(socket)).toBe(0);
