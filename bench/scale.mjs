@@ -7,6 +7,9 @@
 //   counts as sent, 256 are under way, it is acknowledged by itself, and is taken out of the stream then, as it is there for one consumer only.
 // - lean: plain, but the library makes no stack traces for what may fail.
 //
+// - whole: relays, in nodes with links and the service of a relay, whose peers are in processes of their own, which are not counted. What it
+//   takes more than `relays` is for links, the cryptography of each hop and the service's messages.
+//
 // CPU is that of all threads of these processes, and of the servers beside it.
 
 import { fork, spawn, spawnSync } from "node:child_process";
@@ -18,7 +21,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
 const processCounts = [1, 2, 4];
-const kinds = ["plain", "lean", "relays"];
+const kinds = ["plain", "lean", "relays", "whole"];
 const servers = 3;
 const inFlight = 256;
 const envelopeBytes = 1_024;
@@ -37,7 +40,7 @@ async function main() {
     console.error("nats-server is not installed: apt-get install nats-server");
     return 2;
   }
-  const messages = isQuick ? 2_000 : 10_000;
+  const messages = isQuick ? 2_000 : 6_000;
   const passes = isQuick ? 1 : 3;
   const rows = [];
   for (let pass = 0; pass < passes; pass++) {
@@ -75,6 +78,7 @@ async function measure(kind, count, messages) {
   const folder = mkdtempSync(join(tmpdir(), "egtp-scale-"));
   const cluster = [];
   const children = [];
+  const places = [];
   try {
     cluster.push(...(await Promise.all(Array.from({ length: servers }, (_, n) => startServer(folder, n)))));
     const urls = cluster.map(({ url }) => url);
@@ -83,11 +87,11 @@ async function measure(kind, count, messages) {
       children.push(child);
       child.send({ kind, n, count, messages, urls });
       // One after the other: the first makes what all share.
-      await said(child);
+      places.push(await said(child));
     }
     const goOn = async () => {
       const answers = children.map(said);
-      for (const child of children) child.send("go");
+      for (const child of children) child.send(places);
       return Promise.all(answers);
     };
     await goOn(); // they listen
@@ -169,10 +173,10 @@ function told() {
 
 async function work() {
   const task = await told();
-  const party = task.kind === "relays" ? await relays(task) : await plain(task);
-  process.send("open");
-  await told();
-  await party.listen();
+  if (task.kind === "peers") return peers(task);
+  const party = await { plain, lean: plain, relays, whole }[task.kind](task);
+  process.send(party.place ?? "open");
+  await party.listen(await told());
   process.send("listening");
   for (const messages of [Math.ceil(warmUpShare * task.messages), task.messages]) {
     await told();
@@ -238,12 +242,16 @@ async function plain({ kind, n, count, urls }) {
   };
 }
 
-async function relays({ n, count, urls }) {
+async function openStore(urls) {
   const { NatsMailboxStore } = await import("../packages/relay/dist/nodejs/nats.js");
-  const { peerIdFromTrustedBytes } = await import("../packages/wire/dist/index.js");
   const much = 1e6;
   const limits = { maxMessages: much, maxSenderMessages: much, maxBytes: 1e12, maxSenderBytes: 1e12 };
-  const store = await NatsMailboxStore.open({ servers: urls, replicas: servers, limits });
+  return NatsMailboxStore.open({ servers: urls, replicas: servers, limits });
+}
+
+async function relays({ n, count, urls }) {
+  const { peerIdFromTrustedBytes } = await import("../packages/wire/dist/index.js");
+  const store = await openStore(urls);
   const ownersOf = (relayNumber) =>
     Array.from({ length: ownersEach }, (_, at) =>
       peerIdFromTrustedBytes(Uint8Array.from({ length: 32 }, (__, i) => (i === 0 ? at : i === 1 ? relayNumber : 7))),
@@ -290,6 +298,104 @@ async function relays({ n, count, urls }) {
       if (state !== "stored") throw new Error(`A mail was ${state}`);
     },
   };
+}
+
+// ---- A relay with everything, and its peers
+
+const seeded = (n, kind, at) => Uint8Array.from({ length: 32 }, (_, i) => [n, kind, at][i] ?? 9);
+const [relayKind, ownerKind, senderKind] = [1, 2, 3];
+
+function rangesOf(numbers) {
+  const ranges = [];
+  for (const number of numbers.toSorted((a, b) => a - b)) {
+    if (ranges.at(-1) === number) ranges[ranges.length - 1] = number + 1;
+    else ranges.push(number, number + 1);
+  }
+  return ranges;
+}
+
+async function startNode(seed, listen, rest) {
+  const { createNode, identityFromSeed } = await import("../packages/node/dist/index.js");
+  const { tcp } = await import("../packages/node/dist/nodejs/tcp.js");
+  const transports = [tcp(listen ? { host: "127.0.0.1", port: 0 } : { listen: false })];
+  const node = await createNode({ identity: identityFromSeed(seed), transports, allowPrivateAddresses: true, ...rest });
+  await node.start();
+  return node;
+}
+
+async function whole({ n, count, urls }) {
+  const { relayServer } = await import("../packages/relay/dist/server.js");
+  const boundless = { messages: { burst: 1e9, perSecond: 1e9 }, bytes: { burst: 1e12, perSecond: 1e12 } };
+  const limits = { registeredSender: boundless, stranger: boundless, strangers: boundless };
+  const relay = relayServer({ store: await openStore(urls), limits });
+  const node = await startNode(seeded(n, relayKind, 0), true, { parts: [relay], services: ["relay"] });
+  const child = fork(import.meta.filename);
+  child.send({ kind: "peers", n, count });
+  await said(child);
+  return {
+    place: Buffer.from(node.contactRecord).toString("hex"),
+    listen: (places) => {
+      child.send(places);
+      return said(child);
+    },
+    got: (messages) => {
+      child.send(messages);
+      return said(child);
+    },
+    // They send.
+    send: async () => {},
+  };
+}
+
+async function peers({ n, count }) {
+  process.once("disconnect", () => process.exit());
+  const { identityFromSeed } = await import("../packages/node/dist/index.js");
+  const protocol = await import("../packages/relay/dist/protocol.js");
+  const { peerIdToBytes } = await import("../packages/wire/dist/index.js");
+  process.send("open");
+  const places = (await told()).map((place) => Buffer.from(place, "hex"));
+  const counter = new Counter();
+  for (let at = 0; at < ownersEach; at++) {
+    const node = await startNode(seeded(n, ownerKind, at), false, {});
+    const relay = node.learn(places[n]);
+    let got = [];
+    node.handle(protocol.mailMessage, ({ body }) => {
+      const { tag, number } = protocol.decodeMail(body);
+      if (got.length === 0) {
+        const mine = tag.slice();
+        setImmediate(() => {
+          const ranges = rangesOf(got);
+          got = [];
+          const body = protocol.encodeAcknowledgement({ tag: mine, ranges });
+          void node.send(relay, protocol.acknowledgeMessage, body);
+        });
+      }
+      got.push(number);
+      counter.add(1);
+    });
+    const run = new Uint8Array(8).fill(1);
+    await node.request(relay, protocol.registerRequest, { run, first: true, standby: false });
+  }
+  const sender = await startNode(seeded(n, senderKind, 0), false, {});
+  const next = (n + 1) % count;
+  const relay = sender.learn(places[next]);
+  const theirs = Array.from({ length: ownersEach }, (_, at) =>
+    peerIdToBytes(identityFromSeed(seeded(next, ownerKind, at)).peer),
+  );
+  const send = async (number) => {
+    const body = protocol.encodePassAlong(theirs[number % ownersEach], new Uint8Array(envelopeBytes));
+    const { state } = protocol.decodePassAlongStatus(
+      await sender.request(relay, protocol.passAlongRequest, body),
+      Date.now(),
+    );
+    if (state !== "stored") throw new Error(`A mail was ${state}`);
+  };
+  process.send("listening");
+  for (;;) {
+    const messages = await told();
+    await Promise.all([counter.more(messages), ...sendAll(messages, send)]);
+    process.send("done");
+  }
 }
 
 if (process.send === undefined) process.exitCode = await main();
