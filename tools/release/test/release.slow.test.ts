@@ -28,7 +28,9 @@ describe("pnpm release", () => {
   beforeAll(async () => {
     registry = await Registry.serve();
     await run("git", ["clone", "--quiet", root, clone], { cwd: place });
-    symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
+    for (const folder of [".", "tools/release"]) {
+      symlinkSync(join(root, folder, "node_modules"), join(clone, folder, "node_modules"));
+    }
     writeFileSync(join(clone, ".git/info/exclude"), "node_modules\n");
     await git("config", "user.name", "Somebody");
     await git("config", "user.email", "somebody@example.org");
