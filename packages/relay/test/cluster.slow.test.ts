@@ -274,8 +274,11 @@ describeWithNats("relays in a cluster", () => {
     await expectAllOnce(load, bob);
     for (const relay of relays) {
       const { node } = await joined([relay]);
-      const outcome = await node.send(bob.node.peerId, note, new Uint8Array(4), { timeoutMs: 60_000 });
-      expect(outcome.state).toBe("delivered");
+      // The servers may still be choosing a leader, and a peer that is told so at once tries again.
+      await vi.waitFor(async () => {
+        const outcome = await node.send(bob.node.peerId, note, new Uint8Array(4), { timeoutMs: 20_000 });
+        expect(outcome.state).toBe("delivered");
+      }, patience);
     }
   });
 });
