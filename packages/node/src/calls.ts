@@ -102,7 +102,13 @@ interface Waiting {
 /** What waits for room in the outbox for one peer. */
 class Backlog {
   readonly sends: Waiting[] = [];
-  readonly ready: (() => void)[] = [];
+  readonly ready = new Set<Waiter>();
+}
+
+/** Whoever asked to be told when there is room for a peer. */
+interface Waiter {
+  readonly peer: PeerId;
+  resolve: () => void;
 }
 
 // A promise whose two functions are handed out: made without a closure of its own.
@@ -143,7 +149,7 @@ export class Calls {
   #isStopping = false;
   /** What was sent in this turn, with a share for each message. */
   #turnBytes = 0;
-  #turnWaiters: { readonly peer: PeerId; readonly resolve: () => void }[] = [];
+  #turnWaiters = new Set<Waiter>();
   /** Filled anew for each message; delivery copies what it needs. */
   readonly #draft: Mutable<Draft> = {
     type: "",
@@ -251,43 +257,51 @@ export class Calls {
   /**
    * Resolves when the outbox for the peer has room for a while. A producer that awaits it before each send lets the loop
    * turn after some hundred kilobytes, so that they leave and receipts come in while it goes on.
+   *
+   * Who waits is bounded by the program's calls, and waits until a signal, or the deadlines of what fills the outbox, at most.
    */
   ready(peer: PeerId, signal: AbortSignal | undefined): Promise<void> {
-    const room = this.#whenReady(peer);
-    if (signal === undefined) return room;
+    if (signal?.aborted === true) return Promise.reject(new AbortedError(signal.reason));
+    if (this.#isStopping) return alreadyReady;
+    const waitsForTurn = this.#turnBytes >= this.#limits.maxTurnBytes;
+    const backlog = this.#backlogs.get(peer);
+    if (!waitsForTurn && backlog === undefined && this.delivery.hasRoom(peer, 0)) return alreadyReady;
     return new Promise((resolve, reject) => {
-      const giveUp = (): void => reject(new AbortedError(signal.reason));
-      if (signal.aborted) return giveUp();
-      signal.addEventListener("abort", giveUp);
-      void room.then(() => {
+      const waiter: Waiter = { peer, resolve };
+      if (waitsForTurn) this.#turnWaiters.add(waiter);
+      else this.#backlog(peer, backlog).ready.add(waiter);
+      if (signal === undefined) return;
+      const giveUp = (): void => {
+        this.#forgetWaiter(waiter);
+        reject(new AbortedError(signal.reason));
+      };
+      signal.addEventListener("abort", giveUp, { once: true });
+      waiter.resolve = () => {
         signal.removeEventListener("abort", giveUp);
         resolve();
-      });
+      };
     });
   }
 
-  /** What waits is bounded by the program's calls, and ends with the deadlines of what fills the outbox. */
-  #whenReady(peer: PeerId): Promise<void> {
-    if (this.#isStopping) return alreadyReady;
-    if (this.#turnBytes >= this.#limits.maxTurnBytes) {
-      return new Promise((resolve) => this.#turnWaiters.push({ peer, resolve }));
-    }
-    const backlog = this.#backlogs.get(peer);
-    if (backlog === undefined && this.delivery.hasRoom(peer, 0)) return alreadyReady;
-    return new Promise((resolve) => this.#backlog(peer, backlog).ready.push(resolve));
+  #forgetWaiter(waiter: Waiter): void {
+    if (this.#turnWaiters.delete(waiter)) return;
+    const backlog = this.#backlogs.get(waiter.peer);
+    if (backlog === undefined) return;
+    backlog.ready.delete(waiter);
+    if (backlog.ready.size + backlog.sends.length === 0) this.#backlogs.delete(waiter.peer);
   }
 
   /** What was sent in this turn has left, as far as links took it. */
   turned(): void {
     this.#turnBytes = 0;
-    if (this.#turnWaiters.length === 0) return;
+    if (this.#turnWaiters.size === 0) return;
     const waiters = this.#turnWaiters;
-    this.#turnWaiters = [];
+    this.#turnWaiters = new Set();
     for (const waiter of waiters) {
-      const { peer, resolve } = waiter;
-      if (this.#options.isCongested(peer)) this.#turnWaiters.push(waiter);
-      else if (this.delivery.hasRoom(peer, 0) && !this.#backlogs.has(peer)) resolve();
-      else this.#backlog(peer, this.#backlogs.get(peer)).ready.push(resolve);
+      const { peer } = waiter;
+      if (this.#options.isCongested(peer)) this.#turnWaiters.add(waiter);
+      else if (this.delivery.hasRoom(peer, 0) && !this.#backlogs.has(peer)) waiter.resolve();
+      else this.#backlog(peer, this.#backlogs.get(peer)).ready.add(waiter);
     }
   }
 
@@ -373,7 +387,7 @@ export class Calls {
     backlog.sends.splice(0, taken);
     if (backlog.sends.length > 0 || !this.delivery.hasRoom(peer, 0)) return;
     this.#backlogs.delete(peer);
-    for (const resolve of backlog.ready) resolve();
+    for (const waiter of backlog.ready) waiter.resolve();
   }
 
   /** Ends what waited for room until its deadline. @returns When to call again. */
@@ -555,8 +569,9 @@ export class Calls {
     this.#takeWaiting(() => true, neverLeft);
     const backlogs = [...this.#backlogs.values()];
     this.#backlogs.clear();
-    for (const { resolve } of this.#turnWaiters.splice(0)) resolve();
-    for (const { ready } of backlogs) for (const resolve of ready) resolve();
+    for (const waiter of this.#turnWaiters) waiter.resolve();
+    this.#turnWaiters.clear();
+    for (const { ready } of backlogs) for (const waiter of ready) waiter.resolve();
   }
 
   #fail(context: Context, error: unknown): void {

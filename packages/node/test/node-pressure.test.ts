@@ -1,4 +1,5 @@
 /** A sender that outruns a slow peer is slowed, and nobody's memory grows without bound. */
+import { usedBytes } from "@egtp/test-kit/used-memory";
 import { defineMessage } from "@egtp/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { errorOf, World } from "./world.ts";
@@ -60,6 +61,30 @@ test("a producer that waits for room can give up", async () => {
   expect(await waiting).toMatchObject({ code: "EGTP_ABORTED", cause: { message: "enough" } });
   const late = alice.node.ready(peerId, { signal: controller.signal });
   expect(await errorOf(late)).toMatchObject({ code: "EGTP_ABORTED" });
+});
+
+test.each([
+  ["the outbox is full", 100, 100],
+  ["the turn has sent enough", 1, 400_000],
+])("whoever gave up waiting for room is forgotten, while %s", async (_when, messages, bytes) => {
+  const alice = await world.join("alice", messages === 1 ? {} : { limits: { delivery } });
+  const bob = await world.join("bob");
+  bob.node.handle(note, () => new Promise(() => {}));
+  const { peerId } = bob.node;
+  for (let i = 0; i < messages; i++) void alice.node.send(peerId, note, new Uint8Array(bytes)).catch(() => {});
+  const giveUp = async (): Promise<WeakRef<AbortSignal>> => {
+    const controller = new AbortController();
+    const waiting = errorOf(alice.node.ready(peerId, { signal: controller.signal }));
+    controller.abort();
+    expect(await waiting).toMatchObject({ code: "EGTP_ABORTED" });
+    return new WeakRef(controller.signal);
+  };
+  const signals: WeakRef<AbortSignal>[] = [];
+  for (let i = 0; i < 100; i++) signals.push(await giveUp());
+  // A reference that was looked at lives until the end of its turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  usedBytes();
+  expect(signals.filter((signal) => signal.deref() !== undefined).length).toBeLessThan(5);
 });
 
 test("sends wait their turn for room, in order, as many as may wait; one more is refused", async () => {
