@@ -128,11 +128,13 @@ function checkKeptMail({ watch, relays, peers, violate }: StackWorld): void {
     if (fate !== "stored" || (handed > 0 && taken > 0)) continue;
     const keeper = relays.find(({ id }) => id === relay);
     if (keeper === undefined || keeper.isLiar || keeper.mailLostAt >= sentAt) continue;
-    const owner = peers.find(({ id }) => id === to)?.name;
+    const owner = peers.find(({ id }) => id === to);
+    // It may have taken in the rest of a long message and forgotten that: then it waits in vain, until the message's time is over.
+    if (handed > 0 && (owner?.rolledBackAt ?? -Infinity) >= sentAt) continue;
     const what = handed === 0 ? "never got" : "never took in";
     violate(
       "mail",
-      `${owner} ${what} what ${keeper.name} promised to keep, of ${from.name}, sent at ${sentAt.toFixed(0)}`,
+      `${owner?.name} ${what} what ${keeper.name} promised to keep, of ${from.name}, sent at ${sentAt.toFixed(0)}`,
     );
   }
 }

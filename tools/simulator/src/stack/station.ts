@@ -37,6 +37,7 @@ export abstract class Station {
   life = 0;
   storeLife = 0;
   rollbacks = 0;
+  rolledBackAt = -Infinity;
   crashes = 0;
   protected readonly world: StackWorld;
   readonly #random: Random;
@@ -193,7 +194,10 @@ export abstract class Station {
     } else process.kill((limit) => this.chance().below(limit));
     if (kind === "torn") this.disk.tear(this.chance());
     if (kind === "flipped") this.disk.flip(this.chance());
-    if (kind === "rolled back" && this.disk.rollBack((count) => this.chance().below(count))) this.rollbacks += 1;
+    if (kind === "rolled back" && this.disk.rollBack((count) => this.chance().below(count))) {
+      this.rollbacks += 1;
+      this.rolledBackAt = world.clock.now;
+    }
     this.#ended(process, silently);
   }
 
