@@ -1,7 +1,7 @@
 /** Delivery by way of mailboxes: what a relay says of envelopes, and when mail may be forgotten. */
 import { partBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
-import { bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
+import { announce, bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
 
 /** Two peers who know each other; bob is reached by way of a mailbox, alice directly. */
 function mailing(): { world: World; alice: Peer; bob: Peer; mailbox: Mailbox } {
@@ -320,6 +320,23 @@ describe("mail may be forgotten", () => {
     world.run(5_000);
     expect(mailbox.letters).toEqual([]);
     expect(bob.delivered).toHaveLength(2);
+  });
+
+  test("not when what was in it made room for others before a handler took it", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldBytesTotal: 80_000 } });
+    const mailbox = new Mailbox(bob);
+    bob.mailbox = mailbox;
+    for (const size of [40_000, 1_000]) alice.send("later", bytes(size), { deadlineAt: world.now + hourMs });
+    world.run(100);
+    announce(bob, 11, 39_500);
+    bob.handle("later", () => "handled");
+    expect(bob.delivered).toHaveLength(0);
+    // The mailbox hands it over again: its sender may be gone.
+    world.tap = ({ from }) => from !== alice.id;
+    world.run(500);
+    expect(bob.delivered).toHaveLength(2);
+    expect(mailbox.letters).toEqual([]);
+    expect(world.violations).toEqual([]);
   });
 });
 

@@ -7,7 +7,7 @@
  * under an offer, a session once it is accepted, and carriers that the other side cannot read after it lost its store.
  */
 import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
-import { type Epoch, FrameReader, FrameWriter, type PeerId, peerIdFromTrustedBytes } from "@egtp/wire";
+import { type Epoch, FrameReader, FrameWriter, type PeerId, partBytes, peerIdFromTrustedBytes } from "@egtp/wire";
 import {
   Delivery,
   type DeliveryLimits,
@@ -627,6 +627,23 @@ export function pair(options: { seed?: number; limits?: Partial<DeliveryLimits> 
 
 export function bytes(length: number, fill = 7): Uint8Array {
   return new Uint8Array(length).fill(fill);
+}
+
+/** A stranger sends the first part of a long message, and no more. */
+export function announce(to: Peer, stranger: number, totalBytes: number): void {
+  writer.reset(1);
+  const body = bytes(partBytes);
+  writer.message({ number: 1, typeNumber: 0, name: "note", body, remainingMs: 2 ** 40, partIndex: 0, totalBytes });
+  to.delivery.receive(
+    peerIdFromTrustedBytes(bytes(32, stranger)),
+    {
+      carrier: "s",
+      early: true,
+      theirEpoch: stranger.toString(16).padStart(16, "0") as Epoch,
+      frames: writer.bytes().slice(),
+    },
+    to.world.now,
+  );
 }
 
 /** The frames of an envelope, as far as tests look at them. */

@@ -2,7 +2,7 @@ import type { SessionRecord } from "@egtp/session-store";
 import { equalBytes, FrameWriter, partBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
 import { windowSize } from "../src/delivery.ts";
-import { bytes, type Envelope, framesOf, type Peer, pair, type World } from "./delivery-pair.ts";
+import { announce, bytes, type Envelope, framesOf, type Peer, pair, type World } from "./delivery-pair.ts";
 
 /** Notes every envelope of one peer from now on. */
 function record(world: World, peer: Peer): Envelope[] {
@@ -829,6 +829,43 @@ describe("bounds", () => {
     for (let i = 0; i < 50; i++) for (const peer of [alice, bob]) peer.send("ask", bytes(1), { request: true });
     world.run(1_000);
     expect([...states(alice), ...states(bob)].every((state) => state === "replied")).toBe(true);
+  });
+
+  test("P5: whoever holds little finds room, however much any number of others have announced", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldBytes: 100_000, maxHeldBytesTotal: 400_000 } });
+    bob.handle("note", () => "handled");
+    for (let stranger = 11; stranger <= 20; stranger++) announce(bob, stranger, 99_000);
+    const sent = alice.send("note", bytes(50_000));
+    world.run(500);
+    expect(sent.outcome?.state).toBe("delivered");
+    expect(world.violations).toEqual([]);
+  });
+
+  test("what waited for a handler and made room for others comes again, and runs once", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldBytes: 100_000, maxHeldBytesTotal: 80_000 } });
+    const sent = [
+      alice.send("later", bytes(40_000), { deadlineAt: world.now + 600_000 }),
+      alice.send("later", bytes(1_000), { deadlineAt: world.now + 600_000 }),
+    ];
+    world.run(100);
+    const resent = record(world, alice);
+    announce(bob, 11, 39_500);
+    bob.handle("later", () => "handled");
+    expect(bob.delivered).toHaveLength(0);
+    world.run(60_000);
+    expect(sent.map(({ outcome }) => outcome?.state)).toEqual(["delivered", "delivered"]);
+    expect(bob.delivered.map(({ body }) => body.length).toSorted((a, b) => a - b)).toEqual([1_000, 40_000]);
+    expect(resent.flatMap(framesOf).filter(({ kind }) => kind === "message").length).toBe(4);
+    expect(world.violations).toEqual([]);
+  });
+
+  test("a peer that would hold most itself makes nobody give up anything", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldBytes: 90_000, maxHeldBytesTotal: 100_000 } });
+    alice.send("later", bytes(40_000), { deadlineAt: world.now + 600_000 });
+    world.run(100);
+    announce(bob, 11, 70_000);
+    bob.handle("later", () => "handled");
+    expect(bob.delivered).toHaveLength(1);
   });
 
   test("held messages are bounded: beyond, nothing is received, and it comes again", () => {

@@ -633,8 +633,28 @@ export class Inbox {
     return (
       this.#held + (isRequest ? replies : 0) < limits.maxHeldMessages &&
       this.#heldBytes + (isRequest ? replyBytes : 0) + bytes <= limits.maxHeldBytes &&
-      heldBytes + bytes <= limits.maxHeldBytesTotal
+      (heldBytes + bytes <= limits.maxHeldBytesTotal || this.#crowdOut(bytes))
     );
+  }
+
+  /**
+   * All peers together hold too much: those that hold most give up what nothing is done with yet, as long as they hold more than
+   * this one would. So whoever holds little finds room, however many peers have announced however much.
+   */
+  #crowdOut(bytes: number): boolean {
+    const ledger = this.#ledger;
+    while (ledger.heldBytes + bytes > ledger.limits.maxHeldBytesTotal) {
+      let most: Inbox | undefined;
+      let mostBytes = this.#heldBytes + bytes;
+      for (const other of ledger.holders) {
+        if (other.#heldBytes <= mostBytes || !other.#hasIdle) continue;
+        most = other;
+        mostBytes = other.#heldBytes;
+      }
+      if (most === undefined) return false;
+      most.#giveUpIdle();
+    }
+    return true;
   }
 
   #hold(incoming: Incoming): void {
@@ -665,6 +685,8 @@ export class Inbox {
     this.#held += messages;
     this.#heldBytes += bytes;
     this.#ledger.heldBytes += bytes;
+    if (this.#heldBytes > 0) this.#ledger.holders.add(this);
+    else this.#ledger.holders.delete(this);
   }
 
   // ---- Replies and parts.
@@ -765,23 +787,40 @@ export class Inbox {
   #giveUp(inbox: EpochInbox, assembly: Assembly): void {
     this.#forget(inbox, assembly);
     const { number, parts } = assembly;
-    inbox.receivedNews = subtractRanges(inbox.receivedNews, [number, number + parts]);
-    for (let index = 0; index < parts; index++) {
-      if (assembly.has(index)) inbox.window.unplace(number + index);
-    }
+    unreceive(inbox, number, number + parts, (each) => assembly.has(each - number));
   }
 
   /** Gives up messages in parts of earlier runs of the peer, which hardly will be completed. */
   #makeRoom(current: EpochInbox, bytes: number, isRequest: boolean): boolean {
-    for (const inbox of this.#epochs) {
-      if (inbox === current) continue;
-      for (const assembly of inbox.assemblies?.values() ?? []) {
-        // Its other parts may be in the same mailbox. One whose time is over is of no use any more.
-        for (const mail of assembly.mail) mail.refuse();
-        this.#giveUp(inbox, assembly);
-      }
-    }
+    for (const inbox of this.#epochs) if (inbox !== current) this.#giveUpParts(inbox);
     return this.#hasRoom(bytes, isRequest);
+  }
+
+  #giveUpParts(inbox: EpochInbox): void {
+    for (const assembly of inbox.assemblies?.values() ?? []) {
+      // Its other parts may be in the same mailbox. One whose time is over is of no use any more.
+      for (const mail of assembly.mail) mail.refuse();
+      this.#giveUp(inbox, assembly);
+    }
+  }
+
+  /** Something is held with which nothing is done yet: messages in parts, and such as wait for a handler. */
+  get #hasIdle(): boolean {
+    return this.#waiting.length > 0 || this.#epochs.some(({ assemblies }) => assemblies !== undefined);
+  }
+
+  /** Forgets that as if it had never come. Its sender asks after it, and hears that it must leave again. */
+  #giveUpIdle(): void {
+    for (const inbox of this.#epochs) this.#giveUpParts(inbox);
+    for (const incoming of this.#waiting) {
+      if (incoming.isDone) continue;
+      incoming.isDone = true;
+      for (const mail of incoming.mail) mail.refuse();
+      this.#release(incoming);
+      const { arrival, number, parts } = incoming;
+      unreceive(arrival.inbox, number, number + parts, () => true);
+    }
+    this.#waiting = [];
   }
 
   // ---- Epochs.
@@ -863,6 +902,12 @@ export class Inbox {
     if (open >= 0) this.#epochs.splice(open, 1);
     return true;
   }
+}
+
+/** Forgets that numbers of [from, to) were received. */
+function unreceive(inbox: EpochInbox, from: number, to: number, was: (number: number) => boolean): void {
+  inbox.receivedNews = subtractRanges(inbox.receivedNews, [from, to]);
+  for (let number = from; number < to; number++) if (was(number)) inbox.window.unplace(number);
 }
 
 /** Whether something of an epoch that is not known here may have been handled. */

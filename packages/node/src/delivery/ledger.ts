@@ -31,6 +31,8 @@ export class Ledger {
   outboxBytes = 0;
   /** Bytes of all messages that were received and not yet handled. */
   heldBytes = 0;
+  /** Those who hold some of them. Bounded by the conversations. */
+  readonly holders = new Set<Inbox>();
   /** Unsettled messages that the store keeps. */
   kept = 0;
   /** How many envelopes with messages or probes left: each has a place in that order. */

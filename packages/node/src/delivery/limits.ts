@@ -134,7 +134,7 @@ export interface DeliveryLimits {
   readonly maxHeldMessages: number;
   /** Bytes of those, with what was announced of messages in parts. */
   readonly maxHeldBytes: number;
-  /** The same over all peers. */
+  /** The same over all peers. Beyond, those that hold most give up what waits, for those that hold less. */
   readonly maxHeldBytesTotal: number;
   /** Peers about whom something is kept in memory. */
   readonly maxConversations: number;
