@@ -45,6 +45,11 @@ describe("commands", () => {
     expect(faultOf(command)).toBeUndefined();
   });
 
+  test.each(["compose", "compose.cluster"])("of %s can be started one by one, before there is a boot page", (file) => {
+    expect(read(`deploy/${file}.yaml`).match(/\$\{BOOT_PAGE[^}]*\}/g)).toContain("${BOOT_PAGE-}");
+    expect(read(`deploy/${file}.yaml`)).not.toContain("${BOOT_PAGE:?}");
+  });
+
   test("units are such as systemd takes", ({ skip }) => {
     const found = hasProgram("systemd-analyze");
     if (!found && process.env.EGTP_NO_SKIP !== "1") skip("systemd-analyze is not here");
