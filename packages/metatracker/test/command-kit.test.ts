@@ -145,7 +145,12 @@ describe("a program", () => {
     expect(code).toBe(1);
     expect(err).toMatch(/^No\n {2}because: why\n {2}Check the name/);
     const asJson = await run("fail", "--json");
-    expect(JSON.parse(asJson.err)).toMatchObject({ event: "failed", code: "EGTP_COMMAND_FILE", because: "why" });
+    expect(JSON.parse(asJson.err)).toMatchObject({
+      time: expect.stringMatching(/^\d{4}-.*Z$/),
+      event: "failed",
+      code: "EGTP_COMMAND_FILE",
+      because: "why",
+    });
     expect((await run("misuse")).code).toBe(2);
   });
 

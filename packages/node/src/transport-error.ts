@@ -8,7 +8,7 @@ const texts = {
   EGTP_DIAL_ABORTED: "The signal gave up dialling",
   EGTP_DIAL_UNREACHABLE: "There is no route to",
   EGTP_DIAL_NAME_NOT_FOUND: "No address is known for the name in",
-  EGTP_DIAL_FORBIDDEN: "Addresses like this one may not be dialled:",
+  EGTP_DIAL_FORBIDDEN: "Private addresses may be dialled only where that is allowed:",
   EGTP_DIAL_NO_WEBSOCKET: "No WebSocket is offered at",
   EGTP_DIAL_BAD_CERTIFICATE: "The certificate cannot be trusted that was shown at",
   EGTP_DIAL_FAILED: "Could not connect to",

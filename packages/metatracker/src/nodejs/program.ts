@@ -55,7 +55,8 @@ function tell(error: EgtpError, asJson: boolean): void {
   const { code, message, hint } = error;
   const because = error.cause instanceof Error ? error.cause.message : undefined;
   if (asJson) {
-    process.stderr.write(`${JSON.stringify({ level: "error", event: "failed", message, code, because, hint })}\n`);
+    const time = new Date().toISOString();
+    process.stderr.write(`${JSON.stringify({ time, level: "error", event: "failed", message, code, because, hint })}\n`);
     return;
   }
   process.stderr.write(errorLines({ message, because, hint }));
