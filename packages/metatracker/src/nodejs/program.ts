@@ -56,7 +56,9 @@ function tell(error: EgtpError, asJson: boolean): void {
   const because = error.cause instanceof Error ? error.cause.message : undefined;
   if (asJson) {
     const time = new Date().toISOString();
-    process.stderr.write(`${JSON.stringify({ time, level: "error", event: "failed", message, code, because, hint })}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ time, level: "error", event: "failed", message, code, because, hint })}\n`,
+    );
     return;
   }
   process.stderr.write(errorLines({ message, because, hint }));
