@@ -1,11 +1,40 @@
-import { decodeEnvelope, type Epoch, toHex } from "@egtp/wire";
+import {
+  counterLimit,
+  decodeEnvelope,
+  type Epoch,
+  maxPlaintextBytes,
+  type OfferId,
+  type SessionId,
+  toHex,
+} from "@egtp/wire";
 import { describe, expect, it } from "vitest";
 import { withControl } from "../src/control-frames.ts";
-import { createIdentity, identityFromSeed, MesgenError } from "../src/index.ts";
-import { establishedPair, fingerprint, opened, strangers, TestPeer, textFrame, textsOf, typeOf } from "./peers.ts";
+import {
+  type CryptoProvider,
+  createIdentity,
+  defaultCryptoProvider,
+  identityFromSeed,
+  MesgenError,
+} from "../src/index.ts";
+import {
+  establishedPair,
+  fingerprint,
+  opened,
+  strangers,
+  TestPeer,
+  type TestPeerOptions,
+  textFrame,
+  textsOf,
+  typeOf,
+} from "./peers.ts";
 
 const now = 1_800_000_000_000;
 const dayMs = 24 * 60 * 60 * 1000;
+
+/** As if it came under a session that nobody here knows. */
+function withOtherSession(envelope: Uint8Array): Uint8Array {
+  return envelope.map((byte, i) => (i === 40 ? byte ^ 1 : byte));
+}
 
 describe("first contact", () => {
   it("delivers the first message without a round trip, early", () => {
@@ -86,6 +115,35 @@ describe("fresh offers", () => {
     expect(follower.read).toEqual([]);
   });
 
+  it("a: a stamp more than a thousand years ahead is stale, though it names my store's tag", () => {
+    const { leader, follower } = establishedPair(now);
+    leader.restart(now);
+    const far = now + 1_001 * 365 * dayMs;
+    expect(follower.hear(leader.say(follower, "from far away", far), now).kind).toBe("unreadable");
+    expect(follower.read).toEqual([]);
+  });
+
+  it("one that comes after a newer one of the same peer is accepted behind that", () => {
+    const { leader, follower } = establishedPair(now);
+    const [older, newer] = [1, 2].map((later) => {
+      leader.restart(now + later);
+      return leader.say(follower, `${later}`, now + later);
+    }) as [Uint8Array, Uint8Array];
+    follower.hear(newer, now + 3);
+    const front = follower.mesgen.preferred(leader.id, now + 3);
+    opened(follower.hear(older, now + 3));
+    expect(follower.mesgen.preferred(leader.id, now + 3)).toBe(front);
+    expect(follower.read).toEqual(["2", "1"]);
+  });
+
+  it("one of another store says that the peer started anew, though it was not heard in this run", () => {
+    const { leader, follower } = establishedPair(now);
+    void leader.maps.commit();
+    leader.restart(now);
+    follower.forgetEverything(now);
+    expect(opened(leader.hear(follower.say(leader, "new", now), now)).restarted).toBe(true);
+  });
+
   it("a: an offer that names my store's tag needs no clock", () => {
     const { leader, follower } = establishedPair(now);
     leader.restart(now);
@@ -159,6 +217,11 @@ describe("fresh offers", () => {
     leader.restart(early);
     follower.hear(leader.say(follower, "fresh", early), now);
     expect(follower.read.at(-1)).toBe("fresh");
+    const stamp = leader.maps.get(follower.id)?.pending?.stamp as number;
+    void leader.maps.commit();
+    leader.restart(early);
+    leader.say(follower, "fresher", early);
+    expect(leader.maps.get(follower.id)?.pending?.stamp).toBeGreaterThan(stamp);
   });
 
   const floors = [now + 365 * dayMs, Number.MAX_SAFE_INTEGER];
@@ -202,7 +265,8 @@ describe("fresh offers", () => {
     }
     expect(follower.maps.get(leader.id)?.accepted).toHaveLength(16);
     expect(follower.maps.get(leader.id)?.sessions).toHaveLength(10);
-    expect(follower.hear(offers[0] as Uint8Array, now + 20).kind).toBe("unreadable");
+    // The second is the last that was forgotten: its stamp is the floor.
+    for (const offer of offers) expect(follower.hear(offer, now + 20).kind).not.toBe("opened");
     expect(follower.read).toHaveLength(18);
   });
 });
@@ -324,6 +388,31 @@ describe("a forgotten session", () => {
     expect(typeOf(follower.owed(leader, at)[0] as Uint8Array)).toBe("offer");
     // R6: so does the next ordinary message.
     expect(typeOf(follower.say(leader, "y", at))).toBe("offer");
+  });
+
+  it("an offer follows also when an older envelope under that session came late, before the answer", () => {
+    const { leader, follower } = establishedPair(now);
+    const late = follower.say(leader, "late", now);
+    const unknown = withOtherSession(follower.say(leader, "x", now));
+    expect(leader.hear(unknown, now).kind).toBe("unreadable");
+    opened(leader.hear(late, now));
+    expect(leader.owed(follower, now).map(typeOf)).toEqual(["data"]);
+    expect(leader.owed(follower, now + 1_000).map(typeOf)).toEqual(["offer"]);
+  });
+
+  it("a younger offer of ours outlives that an older session is confirmed", () => {
+    const { leader, follower } = strangers();
+    leader.hear(follower.say(leader, "offer", now), now);
+    follower.hear(leader.say(follower, "acceptance", now), now);
+    const confirming = follower.say(leader, "confirms", now);
+    leader.hear(withOtherSession(follower.say(leader, "x", now)), now);
+    const [offer] = leader.owed(follower, now) as [Uint8Array];
+    expect(typeOf(offer)).toBe("offer");
+    follower.hear(offer, now);
+    const [acceptance] = follower.owed(leader, now) as [Uint8Array];
+    opened(leader.hear(confirming, now));
+    opened(leader.hear(acceptance, now));
+    expect(leader.mesgen.preferred(follower.id, now)).toBe(follower.mesgen.preferred(leader.id, now));
   });
 
   it("R6: the next ordinary message carries the full header too", () => {
@@ -563,6 +652,33 @@ describe("restart with the store kept", () => {
     expect(read).toBeGreaterThan(3);
   });
 
+  it("answers early envelopes below the saved limit, too, each until the peer is heard", () => {
+    const { leader, follower } = strangers();
+    const early = ["1", "2"].map((text) => leader.say(follower, text, now)) as [Uint8Array, Uint8Array];
+    follower.hear(early[0], now);
+    follower.restart(now);
+    for (const envelope of [...early, ...early]) expect(follower.hear(envelope, now).kind).toBe("unreadable");
+    for (const answer of follower.owed(leader, now)) leader.hear(answer, now);
+    opened(follower.hear(leader.say(follower, "heard", now), now));
+    for (const envelope of early) {
+      expect(follower.hear(envelope, now)).toMatchObject({ kind: "dropped", reason: "replay" });
+    }
+  });
+
+  it("names a loaded session to the peer once, however much still comes under it", () => {
+    const { leader, follower } = establishedPair(now);
+    const late = ["a", "b"].map((text) => follower.say(leader, text, now)) as [Uint8Array, Uint8Array];
+    leader.mesgen.lowerLimits();
+    void leader.maps.commit();
+    leader.restart(now);
+    opened(leader.hear(late[0], now));
+    expect(opened(follower.hear(leader.say(follower, "offer", now), now)).lost).toHaveLength(1);
+    leader.hear(follower.say(leader, "acceptance", now), now);
+    opened(leader.hear(late[1], now));
+    const { room } = leader.mesgen.carrier(follower.id, now, { application: true });
+    expect(room).toBe(maxPlaintextBytes);
+  });
+
   it("completes a loaded offer for reading only", () => {
     const { leader, follower } = strangers();
     const offer = leader.say(follower, "1", now);
@@ -577,8 +693,11 @@ describe("restart with the store kept", () => {
     expect(typeOf(leader.say(follower, "3", now))).toBe("offer");
   });
 
-  it("asks for a commit before frames are handed over, whenever the saved limit is reached", () => {
-    const { leader, follower } = establishedPair(now, { limits: { counterLeap: 8 } });
+  it.each([
+    ["under a session", establishedPair],
+    ["early", (_: number, options: TestPeerOptions) => strangers(options)],
+  ])("asks for a commit before frames are handed over, whenever the saved limit is reached, %s", (_, meet) => {
+    const { leader, follower } = meet(now, { limits: { counterLeap: 8 } });
     const commits = Array.from(
       { length: 32 },
       (_, i) => opened(leader.hear(follower.say(leader, `${i}`, now), now)).mustCommit,
@@ -600,6 +719,24 @@ describe("re-key", () => {
     expect(typeOf(leader.say(follower, "w", now))).toBe("data");
     const other = establishedPair(now);
     expect(typeOf(other.leader.say(other.follower, "x", now + 2 * dayMs))).toBe("offer");
+  });
+
+  it("P3: no key seals a counter of 2^32 or above: what is used up gives way to a new offer", () => {
+    const { leader, follower } = establishedPair(now, { limits: { rekeyAfterEnvelopes: counterLimit } });
+    const useUp = (left: number): void => {
+      const { target } = leader.mesgen.carrier(follower.id, now, { application: true });
+      const key = "earlyKey" in target ? target : target.sending;
+      if (key !== undefined) key.nextCounter = counterLimit - left;
+    };
+    useUp(1);
+    const [last, first] = ["last", "first"].map((text) => decodeEnvelope(leader.say(follower, text, now)));
+    expect(last).toMatchObject({ type: "data", counter: counterLimit - 1 });
+    expect(first).toMatchObject({ type: "offer", counter: 0 });
+    expect(leader.mesgen.sealSuperseded(follower.id, follower.mesgen.epoch, now)).toBeUndefined();
+    useUp(0);
+    const second = decodeEnvelope(leader.say(follower, "second", now));
+    expect(second).toMatchObject({ type: "offer", counter: 0 });
+    expect(second.id).not.toEqual(first?.id);
   });
 
   it("erases the sending key of the old session a while after it left the front, and keeps reading it", () => {
@@ -705,6 +842,70 @@ describe("P4, P10: strangers change nothing", () => {
     expect(pending.length).toBeLessThanOrEqual([...leader.maps.counterparties()].length);
   });
 
+  it("a peer that names the sessions and offers of others as unusable changes nothing of theirs", () => {
+    const { leader, follower } = establishedPair(now);
+    const third = new TestPeer();
+    const stranger = new TestPeer();
+    leader.hear(third.say(leader, "hi", now), now);
+    leader.say(stranger, "offer", now);
+    const before = fingerprint(leader);
+    const ids = [
+      leader.mesgen.preferred(follower.id, now) as SessionId,
+      leader.maps.get(stranger.id)?.pending?.id as OfferId,
+    ];
+    const named = ids.map((id) => ({ id, vouch: { tag: third.maps.tag, floor: now } }));
+    const carrier = third.mesgen.carrier(leader.id, now, { application: true });
+    const lie = third.mesgen.seal(carrier, withControl(named, undefined, textFrame("a lie")), now);
+    expect(opened(leader.hear(lie, now)).lost).toEqual([]);
+    expect(fingerprint(leader)).toBe(before);
+    expect([leader.mesgen.preferred(follower.id, now), leader.mesgen.preferred(stranger.id, now)]).toEqual(ids);
+  });
+
+  /** Peers of which the first writes into the headers that it seals what it wants. */
+  function withForger() {
+    const forged: { header?: (header: Uint8Array) => void } = {};
+    const seal: CryptoProvider["seal"] = (key, counter, header, plaintext, out, at) => {
+      // Of an envelope, not of a handshake, whose associated data lies elsewhere.
+      if (header.buffer === out.buffer) forged.header?.(header);
+      defaultCryptoProvider.seal(key, counter, header, plaintext, out, at);
+    };
+    const forger = new TestPeer({ crypto: { ...defaultCryptoProvider, seal } });
+    return { forger, victim: new TestPeer(), forged };
+  }
+
+  it("a peer that names another as the sender of what it seals is not heard, whatever it sends under", () => {
+    const { forger, victim, forged } = withForger();
+    const named = new TestPeer();
+    const lie = (header: Uint8Array): void => header.set(named.identity.keys.publicKey, 2);
+    const wrong = { kind: "dropped", reason: "wrong-sender" };
+    victim.hear(forger.say(victim, "offer", now), now);
+    forged.header = lie;
+    expect(victim.hear(forger.say(victim, "early", now), now)).toMatchObject(wrong);
+    delete forged.header;
+    forger.hear(victim.say(forger, "acceptance", now), now);
+    forged.header = lie;
+    expect(victim.hear(forger.say(victim, "under the session", now), now)).toMatchObject(wrong);
+    const other = new TestPeer();
+    delete forged.header;
+    forger.hear(other.say(forger, "offer", now), now);
+    forged.header = lie;
+    expect(other.hear(forger.say(other, "acceptance", now), now)).toMatchObject(wrong);
+    expect(victim.mesgen.due(now)).toEqual([]);
+    expect([victim.read, other.read]).toEqual([["offer"], []]);
+  });
+
+  it("a peer cannot choose the IDs of its offers and sessions: they come from the handshake", () => {
+    const { forger, victim, forged } = withForger();
+    forged.header = (header) => header.fill(7, 34, 50);
+    const wrong = { kind: "dropped", reason: "forged" };
+    expect(victim.hear(forger.say(victim, "offer", now), now)).toMatchObject(wrong);
+    delete forged.header;
+    forger.hear(victim.say(forger, "offer", now), now);
+    forged.header = (header) => header.fill(7, 34, 50);
+    expect(victim.hear(forger.say(victim, "acceptance", now), now)).toMatchObject(wrong);
+    expect(victim.mesgen.sessions(forger.id)).toEqual([]);
+  });
+
   it("a forgery that comes before the acceptance does not make its session unusable", () => {
     const { leader, follower } = strangers();
     follower.hear(leader.say(follower, "1", now), now);
@@ -790,7 +991,7 @@ describe("lifetimes", () => {
   it("early keys, offers and sessions are forgotten when their time is over, and there is a deadline for it", () => {
     const { leader, follower } = establishedPair(now);
     const stranger = new TestPeer();
-    leader.say(stranger, "never answered", now);
+    const unanswered = decodeEnvelope(leader.say(stranger, "never answered", now));
     leader.mesgen.tick(now);
     expect(leader.mesgen.nextDeadline).toBeLessThanOrEqual(now + 60 * 60 * 1000);
     const accepted = leader.maps.get(follower.id)?.accepted[0];
@@ -798,6 +999,9 @@ describe("lifetimes", () => {
     leader.mesgen.tick(now + 21 * dayMs);
     expect(accepted?.earlyKey).toBeUndefined();
     expect(leader.maps.get(stranger.id)?.pending).toBeDefined();
+    // Its time is over, though nothing looked for such yet.
+    expect(leader.mesgen.preferred(stranger.id, now + 22 * dayMs - 1)).toBe(toHex(unanswered.id));
+    expect(leader.mesgen.preferred(stranger.id, now + 22 * dayMs)).toBeUndefined();
     leader.mesgen.tick(now + 22 * dayMs);
     expect(leader.maps.get(stranger.id)?.pending).toBeUndefined();
     expect(leader.mesgen.sessions(follower.id)).toHaveLength(1);
@@ -818,6 +1022,18 @@ describe("the memory of envelopes", () => {
         expect(follower.read.at(-1)).toBe(text);
       }
     }
+  });
+
+  it("holds no more than the carrier has room for, and no close while it is early", () => {
+    const { leader, follower } = strangers();
+    const carrier = leader.mesgen.carrier(follower.id, now, { application: true });
+    expect(() => leader.mesgen.seal(carrier, new Uint8Array(carrier.room + 1), now)).toThrow(
+      expect.objectContaining({ code: "EGTP_MESGEN_TOO_LARGE" }),
+    );
+    const [plain, closing] = [{}, { close: 0 }].map((options) =>
+      leader.mesgen.seal(carrier, textFrame("x"), now, options),
+    );
+    expect(closing).toHaveLength((plain as Uint8Array).length);
   });
 
   it("has room before the envelope when that is asked for", () => {
