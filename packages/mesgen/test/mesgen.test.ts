@@ -134,6 +134,8 @@ describe("fresh offers", () => {
     opened(follower.hear(older, now + 3));
     expect(follower.mesgen.preferred(leader.id, now + 3)).toBe(front);
     expect(follower.read).toEqual(["2", "1"]);
+    follower.mesgen.tick(now + 3 + 60_000);
+    expect(follower.mesgen.sessions(leader.id).map(({ sends }) => sends)).toEqual([true, false, false]);
   });
 
   it("one of another store says that the peer started anew, though it was not heard in this run", () => {

@@ -1,7 +1,19 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import {
+  chmod,
+  type FileHandle,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createNode, type EgtpNode } from "../src/index.ts";
 import { IdentityFileError, loadIdentity } from "../src/nodejs/files.ts";
 import { errorOf } from "./world.ts";
@@ -22,6 +34,21 @@ test("an identity is made once, for its owner alone, and is the same ever after"
   expect(again.peer).toBe(made.peer);
   expect(again.exportSeed()).toEqual(made.exportSeed());
   expect(await readdir(folder)).toEqual(["alice.key"]);
+});
+
+test.skipIf(process.platform === "win32")("is on disk before it is used, with its name", async () => {
+  const path = join(folder, "alice.key");
+  const probe = await open(tmpdir());
+  const handles = Object.getPrototypeOf(probe) as FileHandle;
+  await probe.close();
+  const { sync } = handles;
+  const synced: boolean[] = [];
+  const spy = vi.spyOn(handles, "sync").mockImplementation(async function (this: FileHandle) {
+    synced.push((await this.stat()).isDirectory() && existsSync(path));
+    return sync.call(this);
+  });
+  await loadIdentity(path).finally(() => spy.mockRestore());
+  expect(synced).toEqual([false, true]);
 });
 
 test("several that make it at once get one identity", async () => {

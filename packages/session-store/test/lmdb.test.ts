@@ -9,7 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open as openFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -274,6 +274,29 @@ describe.skipIf(!hasLmdb && !mustRun)("LmdbSessionStore", { timeout: 60_000 }, (
       }
     });
   });
+
+  it.skipIf(process.platform === "win32")(
+    "says on disk that a run is on, its folder too, before the file is used",
+    async () => {
+      const folder = newPlace();
+      const first = await open(folder);
+      await first.close();
+      // Were the old word on disk, the file would count as sound after the machine went down: it is as it was left.
+      const synced: string[] = [];
+      const probe = await openFile(tmpdir());
+      const handles = Object.getPrototypeOf(probe) as FileHandle;
+      await probe.close();
+      const { sync } = handles;
+      const spy = vi.spyOn(handles, "sync").mockImplementation(async function (this: FileHandle) {
+        const isFolder = (await this.stat()).isDirectory();
+        synced.push(isFolder ? readFileSync(join(folder, "run.json"), "utf8").slice(0, 18) : "a file");
+        return sync.call(this);
+      });
+      cleanups.push(() => spy.mockRestore());
+      await open(folder);
+      expect(synced).toEqual(["a file", '{"state":"running"']);
+    },
+  );
 
   describe.skipIf(process.platform === "win32")("permissions", () => {
     it("makes a folder of mode 0700 and files of mode 0600, whatever the umask", async () => {

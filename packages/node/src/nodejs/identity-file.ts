@@ -119,6 +119,7 @@ async function makeIdentity(path: string): Promise<Identity> {
     }
     // Unlike a rename, a link never takes the place of a file that is there.
     await link(draft, path);
+    await syncFolder(dirname(path));
     return identity;
   } catch (error) {
     const made = codeOf(error) === "EEXIST" ? await readIdentity(path) : undefined;
@@ -126,6 +127,17 @@ async function makeIdentity(path: string): Promise<Identity> {
     return made;
   } finally {
     await unlink(draft).catch(() => {});
+  }
+}
+
+/** A new name of a file is not on disk because the file is. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return; // no folder can be opened there
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

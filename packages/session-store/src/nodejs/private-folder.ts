@@ -45,6 +45,18 @@ export async function replaceFile(path: string, content: string): Promise<void> 
     await file.close();
   }
   await rename(draft, path);
+  await syncFolder(dirname(path));
+}
+
+/** Sees to it that names in a folder are on disk: a new name of a file is not on disk because the file is. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return; // no folder can be opened there
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** The content, or `undefined` when there is no such file. */
