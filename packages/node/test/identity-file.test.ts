@@ -41,7 +41,7 @@ test.skipIf(process.platform === "win32")("is on disk before it is used, with it
   const probe = await open(tmpdir());
   const handles = Object.getPrototypeOf(probe) as FileHandle;
   await probe.close();
-  const { sync } = handles;
+  const sync = Reflect.get(handles, "sync") as () => Promise<void>;
   const synced: boolean[] = [];
   const spy = vi.spyOn(handles, "sync").mockImplementation(async function (this: FileHandle) {
     synced.push((await this.stat()).isDirectory() && existsSync(path));

@@ -286,7 +286,7 @@ describe.skipIf(!hasLmdb && !mustRun)("LmdbSessionStore", { timeout: 60_000 }, (
       const probe = await openFile(tmpdir());
       const handles = Object.getPrototypeOf(probe) as FileHandle;
       await probe.close();
-      const { sync } = handles;
+      const sync = Reflect.get(handles, "sync") as () => Promise<void>;
       const spy = vi.spyOn(handles, "sync").mockImplementation(async function (this: FileHandle) {
         const isFolder = (await this.stat()).isDirectory();
         synced.push(isFolder ? readFileSync(join(folder, "run.json"), "utf8").slice(0, 18) : "a file");
