@@ -148,6 +148,12 @@ export class NodeLink implements Asker, LinkHandlers {
     return this.givenBytes - this.givenBefore < unansweredBytes;
   }
 
+  /** Whether the link itself has something to say that can wait for nothing. */
+  get wantsWord(): boolean {
+    if (this.responses.length > 0) return true;
+    return !this.isAnswered && !this.isRelayed && this.challengedAt === -Infinity && !this.isSilent;
+  }
+
   owe(response: Uint8Array): void {
     if (this.responses.length === maxResponses) this.responses.shift();
     this.responses.push(response);

@@ -43,6 +43,7 @@ import type { EventHub } from "./events.ts";
 import type { NodeLimits } from "./limits.ts";
 import type { Lookup } from "./lookup.ts";
 import { MailFollower } from "./mail-follower.ts";
+import { MailSources } from "./mail-sources.ts";
 import { Reports } from "./reports.ts";
 import { Retries } from "./retries.ts";
 import { type LinkHost, NodeLink, PeerRoute } from "./route.ts";
@@ -91,8 +92,6 @@ const learnAgainMs: Millis = 1_000;
 const receiptPatienceMs: Millis = 10 * 60_000;
 /** A link that lasted so long was a good one. */
 const steadyMs: Millis = 10_000;
-/** Relays whose mail is counted apart: a node is registered with a few. */
-const maxMailSources = 16;
 /** A rejected list of one entry, the usual answer to an unreadable envelope, with its tag and floor. */
 const usualControlBytes = 2 + 33;
 
@@ -133,8 +132,7 @@ export class Router implements ConnectorHost {
   };
   readonly #routes = new Map<PeerId, PeerRoute>();
   readonly #links = new Set<NodeLink>();
-  /** By relay; the oldest of `maxMailSources` leaves. */
-  readonly #mailSources = new Map<string, Asker>();
+  readonly #mailSources: MailSources;
   readonly #unread: UnreadMail;
   readonly #follower: MailFollower;
   /** Routes to look at in the next flush. */
@@ -151,6 +149,7 @@ export class Router implements ConnectorHost {
     this.#endpoint = options.endpoint;
     this.#schedule = options.schedule;
     this.#limits = options.limits;
+    this.#mailSources = new MailSources(options.admission);
     this.#unread = new UnreadMail(options.limits);
     this.#follower = new MailFollower(options.limits);
     options.book.onNews = (record) => this.#heedRecord(record);
@@ -427,7 +426,7 @@ export class Router implements ConnectorHost {
     const now = this.turn();
     this.envelopesIn += 1;
     this.bytesIn += linkBytesOf(bytes);
-    this.#asker = this.#mailSource(source, now);
+    this.#asker = this.#mailSources.get(source, now);
     this.#grant = undefined;
     return new Promise((resolve) => {
       const mail = new Mail(resolve);
@@ -446,19 +445,6 @@ export class Router implements ConnectorHost {
       }
       mail.release();
     });
-  }
-
-  #mailSource(source: string, now: Millis): Asker {
-    let asker = this.#mailSources.get(source);
-    if (asker === undefined) {
-      asker = { buckets: this.#options.admission.forAuthenticatedLink(now), isAuthenticated: false, source };
-      this.#mailSources.set(source, asker);
-      for (const oldest of this.#mailSources.keys()) {
-        if (this.#mailSources.size <= maxMailSources) break;
-        this.#mailSources.delete(oldest);
-      }
-    }
-    return asker;
   }
 
   #opened(link: NodeLink, opened: Extract<Received, { kind: "opened" }>, now: Millis): void {
@@ -632,7 +618,7 @@ export class Router implements ConnectorHost {
       link = route.links.find((silent) => silent.isOpen);
     }
     for (const other of route.links) {
-      if (other !== link && other.isOpen && wantsWord(other)) this.#sendLinkFrames(other, route, now);
+      if (other !== link && other.isOpen && other.wantsWord) this.#sendLinkFrames(other, route, now);
     }
     if (link === undefined) {
       this.#seekLink(route, now);
@@ -954,12 +940,6 @@ export class Router implements ConnectorHost {
 const noFrames: LinkFrames = {};
 
 function ignore(): void {}
-
-/** Whether the link itself has something to say that can wait for nothing. */
-function wantsWord(link: NodeLink): boolean {
-  if (link.responses.length > 0) return true;
-  return !link.isAnswered && !link.isRelayed && link.challengedAt === -Infinity && !link.isSilent;
-}
 
 /** The offer an envelope travels under; `undefined` when it travels under a session. */
 function offerIdIn(envelope: Uint8Array): string | undefined {
