@@ -22,8 +22,12 @@ import { TransportError } from "./transport-error.ts";
 
 /** What the connector needs of the router. */
 export interface ConnectorHost {
-  /** A link that was dialled: from now on the router's. It is told to the peer that there is one, and calls `judge`. */
-  adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute): NodeLink;
+  /**
+   * A link that was dialled: from now on the router's. It is told to the peer that there is one, and calls `judge`.
+   *
+   * @param isTrial - It is to carry nothing else before it answered.
+   */
+  adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute, isTrial: boolean): NodeLink;
   /** Begins to speak on an incoming link on which nothing authentic came. @returns Whether it may. */
   speakOn(link: NodeLink, route: PeerRoute): boolean;
   failed(route: PeerRoute, failure: StrategyFailure): void;
@@ -71,7 +75,7 @@ export class Connector {
     const tried = new Set<string>();
     const { peer } = route;
     let record = book.get(peer, schedule.now());
-    let strategies = [...route.introduced, ...(record?.strategies ?? [])];
+    let strategies = this.#knownWays(route);
     // Without anything known the record is looked up first; else only when nothing known works.
     if (strategies.length > 0 && (await this.#tryAll(route, strategies, tried, failures))) return undefined;
     if (lookup !== undefined) {
@@ -93,11 +97,40 @@ export class Connector {
     return failures;
   }
 
+  /**
+   * Tries the direct ways to a peer beside a link through a relay, which goes on carrying everything until one of them answers.
+   * When none does, they may be out of date: its record is looked up. Whatever needs a link meanwhile does not wait for this.
+   */
+  async tryDirect(route: PeerRoute): Promise<void> {
+    const ways = new Map<string, Way>();
+    const now = this.#options.schedule.now();
+    const known = this.#knownWays(route).filter((strategy) => this.#isDirect(route, strategy));
+    for (const strategy of orderStrategies(known, (name) => route.setBackAt(name, this.#options.limits, now))) {
+      const name = strategyText(strategy);
+      if (!ways.has(name)) ways.set(name, this.#wayOf(route, strategy, name, true));
+    }
+    if (ways.size === 0 || (await this.#race(route, [...ways.values()], []))) return;
+    if (this.#stopReason === undefined) await this.refresh(route);
+  }
+
+  /** Whether we can dial it, and no relay is between. */
+  #isDirect(route: PeerRoute, strategy: Strategy): boolean {
+    if (strategy.kind === "relay" || !this.#options.transports.some((known) => known.canDial(strategy))) return false;
+    return this.#mayBePrivate(route, strategy) || isRoutable(strategy);
+  }
+
+  #mayBePrivate(route: PeerRoute, strategy: Strategy): boolean {
+    return route.introduced.includes(strategy) || this.#options.allowPrivateAddresses;
+  }
+
+  #knownWays(route: PeerRoute): Strategy[] {
+    const { book, schedule } = this.#options;
+    return [...route.introduced, ...(book.get(route.peer, schedule.now())?.strategies ?? [])];
+  }
+
   /** Whether another way to a peer is known than this one. */
   knowsOther(route: PeerRoute, name: string): boolean {
-    const { book, schedule } = this.#options;
-    const record = book.get(route.peer, schedule.now());
-    return [...route.introduced, ...(record?.strategies ?? [])].some((strategy) => strategyText(strategy) !== name);
+    return this.#knownWays(route).some((strategy) => strategyText(strategy) !== name);
   }
 
   /** Looks for a newer contact record of a peer than is known. */
@@ -168,15 +201,14 @@ export class Connector {
       const name = strategyText(strategy);
       if (tried.has(name)) continue;
       tried.add(name);
-      ways.push(this.#wayOf(route, strategy, name));
+      ways.push(this.#wayOf(route, strategy, name, false));
     }
     return this.#race(route, ways, failures);
   }
 
-  #wayOf(route: PeerRoute, strategy: Strategy, name: string): Way {
-    const { transports, allowPrivateAddresses } = this.#options;
-    const isTold = route.introduced.includes(strategy);
-    const mayBePrivate = isTold || allowPrivateAddresses;
+  #wayOf(route: PeerRoute, strategy: Strategy, name: string, isTrial: boolean): Way {
+    const { transports } = this.#options;
+    const mayBePrivate = this.#mayBePrivate(route, strategy);
     const transport = transports.find((candidate) => candidate.canDial(strategy));
     return {
       name,
@@ -191,7 +223,7 @@ export class Connector {
         if (!mayBePrivate && !isRoutable(strategy))
           return failure(name, new TransportError("EGTP_DIAL_FORBIDDEN", name));
         if (transport === undefined) return failure(name, new RouteError("EGTP_NO_TRANSPORT"));
-        return this.#dial(route, strategy, name, transport, signal, mayBePrivate);
+        return this.#dial(route, strategy, name, transport, signal, mayBePrivate, isTrial);
       },
     };
   }
@@ -203,6 +235,7 @@ export class Connector {
     transport: Transport,
     signal: AbortSignal,
     mayBePrivate: boolean,
+    isTrial: boolean,
   ): Promise<LinkVerdict> {
     const { limits, host } = this.#options;
     if (this.#dialling >= limits.maxDials) await new Promise<void>((resolve) => this.#queue.push(resolve));
@@ -227,7 +260,7 @@ export class Connector {
       link.close("not needed");
       return { strategy: name, error: new TransportError("EGTP_DIAL_ABORTED", name, { cause: signal.reason }) };
     }
-    const adopted = host.adopt(link, transport, strategy, route);
+    const adopted = host.adopt(link, transport, strategy, route, isTrial);
     // What a relay keeps for an absent peer has no answer to wait for.
     if (adopted.isRelayed) return "answered";
     return new Promise((resolve) => {
@@ -282,7 +315,7 @@ export class Connector {
           if (verdict === "answered") isAnswered = true;
           else if (!controller.signal.aborted) {
             failures.push(verdict);
-            if (way.strategy !== undefined) route.failedAt.set(way.name, schedule.now());
+            if (way.strategy !== undefined) route.noteFailure(way.name, schedule.now());
             host.failed(route, verdict);
           }
           wake();

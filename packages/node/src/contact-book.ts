@@ -22,8 +22,8 @@ export class ContactBook {
   readonly #entries = new Map<PeerId, Entry>();
   readonly #max: number;
   readonly #verify: VerifySignature;
-  /** Told of each record that is taken in. */
-  onNews: (record: ContactRecord) => void = () => {};
+  /** Told of each record that is taken in, and of the one that it takes the place of. */
+  onNews: (record: ContactRecord, before: ContactRecord | undefined) => void = () => {};
 
   /** @param max - Records kept. */
   constructor(max: number, verify: VerifySignature) {
@@ -88,12 +88,13 @@ export class ContactBook {
   }
 
   #keep(record: ContactRecord, bytes: Uint8Array): void {
+    const before = this.#entries.get(record.id)?.record;
     this.#entries.delete(record.id);
     this.#entries.set(record.id, { record, bytes: bytes.slice() });
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#max) break;
       this.#entries.delete(oldest);
     }
-    this.onNews(record);
+    this.onNews(record, before);
   }
 }

@@ -49,6 +49,13 @@ export interface NodeLimits {
   readonly busyRetryMs: Millis;
   /** otherwise no longer than this. */
   readonly maxRetryMs: Millis;
+  /**
+   * While what is said to a peer leaves through a relay the direct ways to it are tried again beside that: for the first time
+   * after this, in which one that restarts is back, and which bounds what a peer with ever new addresses can make us dial;
+   */
+  readonly minDirectRetryMs: Millis;
+  /** then after pauses that double up to this: six times an hour for a way that never works. */
+  readonly maxDirectRetryMs: Millis;
   /** A peer that prefers another process with our key is not dialled for so long; what is for it fails meanwhile. */
   readonly supersededMs: Millis;
   /** How long a lookup may take. */
@@ -121,6 +128,8 @@ export const defaultNodeLimits: NodeLimits = {
   minRetryMs: 100,
   busyRetryMs: 4_000,
   maxRetryMs: minuteMs,
+  minDirectRetryMs: 5_000,
+  maxDirectRetryMs: 10 * minuteMs,
   supersededMs: minuteMs,
   lookupMs: 10_000,
   maxContactRecords: 4_096,

@@ -5,6 +5,7 @@ import type { Epoch, Millis, PeerId, Strategy } from "@egtp/wire";
 import type { Asker, Buckets } from "./admission.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
 import type { Flight } from "./delivery/send-window.ts";
+import type { DirectTries } from "./direct-tries.ts";
 import { Doubts } from "./doubts.ts";
 import type { NodeLimits } from "./limits.ts";
 import { strategyText } from "./strategy-order.ts";
@@ -13,6 +14,9 @@ import { linkBytesOf } from "./transport-limits.ts";
 
 /** Challenges to return on a link: an honest peer has one out. */
 const maxResponses = 4;
+
+/** Ways to one peer whose failing is remembered: those of a record, of the one before it, and as many introduced. */
+const maxFailed = 48;
 
 /** Runs of one peer that are told apart: one lives, or two by mistake. */
 const maxRuns = 8;
@@ -54,6 +58,8 @@ export class NodeLink implements Asker, LinkHandlers {
   whisperOf: PeerRoute | undefined;
   /** We speak on it though nothing authentic came: to answer what could not be read. */
   isSpokenTo = false;
+  /** Dialled beside a link through a relay that goes on carrying everything until this one answered. */
+  isTrial = false;
 
   challenge: Uint8Array | undefined;
   challengedAt: Millis = -Infinity;
@@ -190,10 +196,15 @@ export class PeerRoute {
   /** Try at once, whatever failed before. */
   isUrgent = false;
   failures: readonly StrategyFailure[] = none;
-  /** Made when they are asked for: whoever only comes to us needs neither. */
+  /**
+   * When ways failed, by their names, the last at the end. At most `maxFailed`. Made when it is needed, as are the next three:
+   * whoever only comes to us needs none.
+   */
   #failedAt: Map<string, Millis> | undefined;
   #refusals: Map<string, { readonly at: Millis; readonly failure: StrategyFailure }> | undefined;
   #doubts: Doubts | undefined;
+  /** From the first link through a relay on. */
+  directTries: DirectTries | undefined;
   /** When an answer to what could not be read went to a relay, and nothing authentic came since; else `Infinity`. */
   answeredAt: Millis = Infinity;
   /** When the first of the attempts failed that all failed since; `Infinity` when the last one led to an answer. */
@@ -229,10 +240,20 @@ export class PeerRoute {
     this.peer = peer;
   }
 
-  /** When strategies failed, by their names. At most those of a record and those introduced. */
-  get failedAt(): Map<string, Millis> {
+  /** A way failed. */
+  noteFailure(name: string, now: Millis): void {
     this.#failedAt ??= new Map();
-    return this.#failedAt;
+    this.#failedAt.delete(name);
+    this.#failedAt.set(name, now);
+    for (const first of this.#failedAt.keys()) {
+      if (this.#failedAt.size <= maxFailed) break;
+      this.#failedAt.delete(first);
+    }
+  }
+
+  /** A way led to the peer. */
+  noteSuccess(name: string): void {
+    this.#failedAt?.delete(name);
   }
 
   /** What relays refuse for this peer, by the names of strategies: for a while they are not asked again. */
@@ -278,12 +299,13 @@ export class PeerRoute {
 
   /** Nothing is lost by forgetting it. */
   get isIdle(): boolean {
-    return this.links.length === 0 && !this.isConnecting && !this.isDirty && this.introduced.length === 0;
+    if (this.links.length > 0 || this.isConnecting || this.directTries?.isUnderWay === true) return false;
+    return !this.isDirty && this.introduced.length === 0;
   }
 }
 
 function rankOf(link: NodeLink, current: NodeLink | undefined): number {
-  if (!link.isOpen || link.isSilent) return 0;
+  if (!link.isOpen || link.isSilent || (link.isTrial && !link.isAnswered)) return 0;
   const direct = link.isRelayed ? 0 : 8;
   if (link.isAnswered) return direct + 4 + (link === current ? 1 : 0);
   if (link.link.direction === "outgoing") return direct + 3;

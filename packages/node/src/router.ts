@@ -37,6 +37,7 @@ import { Connector, type ConnectorHost } from "./connector.ts";
 import type { ContactBook } from "./contact-book.ts";
 import { Mail } from "./delivery/mail.ts";
 import type { StrategyFailure } from "./delivery/outcome.ts";
+import { DirectTries } from "./direct-tries.ts";
 import type { Endpoint, LinkFrames, Received } from "./endpoint.ts";
 import { RouteError } from "./errors.ts";
 import type { EventHub } from "./events.ts";
@@ -49,7 +50,7 @@ import { Retries } from "./retries.ts";
 import { type LinkHost, NodeLink, PeerRoute } from "./route.ts";
 import type { NodeSchedule } from "./schedule.ts";
 import { StoreWrites } from "./store-writes.ts";
-import { strategyText } from "./strategy-order.ts";
+import { hasNewWay, strategyText } from "./strategy-order.ts";
 import type { EnvelopeFate, Link, LinkEnd, Transport } from "./transport.ts";
 import { linkBytesOf } from "./transport-limits.ts";
 import { Turns } from "./turns.ts";
@@ -152,7 +153,7 @@ export class Router implements ConnectorHost {
     this.#mailSources = new MailSources(options.admission);
     this.#unread = new UnreadMail(options.limits);
     this.#follower = new MailFollower(options.limits);
-    options.book.onNews = (record) => this.#heedRecord(record);
+    options.book.onNews = (record, before) => this.#heedRecord(record, before);
     const { endpoint, events } = options;
     this.#turns = new Turns(options.schedule, () => this.flush());
     this.#store = new StoreWrites({ endpoint, events, schedule: options.schedule, turn: () => this.turn() });
@@ -215,6 +216,7 @@ export class Router implements ConnectorHost {
   introduce(peer: PeerId, strategies: readonly Strategy[]): void {
     const route = this.#route(peer);
     route.introduced = [...strategies];
+    route.directTries?.news();
     this.#retryNow(route);
   }
 
@@ -300,10 +302,16 @@ export class Router implements ConnectorHost {
     this.#start(this.#nodeLink(link, transport, undefined, undefined));
   }
 
-  adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute): NodeLink {
+  adopt(link: Link, transport: Transport, strategy: Strategy, route: PeerRoute, isTrial: boolean): NodeLink {
     const ours = this.#nodeLink(link, transport, strategy, route);
+    ours.isTrial = isTrial;
+    const now = this.turn();
+    if (ours.isRelayed) {
+      route.directTries ??= new DirectTries(this.#limits);
+      route.directTries.relayed(now);
+    }
     // It is tried because no answer came over the one before: what left there leaves here too.
-    if (route.current !== undefined && !route.current.isAnswered) this.#endpoint.linkLost(route.peer, this.turn());
+    if (!isTrial && route.current?.isAnswered === false) this.#endpoint.linkLost(route.peer, now);
     route.links = route.links.concat(ours);
     this.#start(ours);
     this.#lookAt(route);
@@ -373,7 +381,7 @@ export class Router implements ConnectorHost {
     if ((end.reason === "closed" || end.reason === "idle") && link.refusal === undefined) return;
     const name = link.name;
     const failure = link.refusal ?? { strategy: name, error: end.error ?? new RouteError("EGTP_NO_ANSWER") };
-    route.failedAt.set(name, now);
+    route.noteFailure(name, now);
     if (link.refusal !== undefined) route.refusals.set(name, { at: now, failure });
     this.failed(route, failure);
   }
@@ -534,7 +542,7 @@ export class Router implements ConnectorHost {
   /** What failed before on the way to the peer is over. */
   #reached(route: PeerRoute, link: NodeLink): void {
     this.#retries.reached(route);
-    if (link.strategy !== undefined) route.failedAt.delete(link.name);
+    if (link.strategy !== undefined) route.noteSuccess(link.name);
   }
 
   /** The peer could not read what we sent, and so not our challenges in it. */
@@ -574,9 +582,11 @@ export class Router implements ConnectorHost {
     return this.#follower.next(inMailboxes, now);
   }
 
-  /** A newer record of a peer: where it does not collect its mail any more, nothing is left for it. */
-  #heedRecord({ id }: ContactRecord): void {
-    const links = this.#routes.get(id)?.links ?? [];
+  /** A newer record of a peer: where it does not collect its mail any more, nothing is left for it. A new way is tried soon. */
+  #heedRecord({ id, strategies }: ContactRecord, before: ContactRecord | undefined): void {
+    const route = this.#routes.get(id);
+    if (route?.directTries !== undefined && hasNewWay(strategies, before?.strategies ?? [])) route.directTries.news();
+    const links = route?.links ?? [];
     if (links.length === 0 && !this.#endpoint.delivery.inMailboxes.has(id)) return;
     const now = this.turn();
     const relays = this.#relaysOf(id, now);
@@ -665,7 +675,15 @@ export class Router implements ConnectorHost {
         if (this.#unread.has(peer)) this.#unread.answered(peer, envelope);
       }
       this.#send(link, route, envelope, frames, now);
+      if (link.isRelayed) this.#tryDirect(route, now);
     }
+  }
+
+  /** Something left through a relay: now and then direct ways are tried beside that. */
+  #tryDirect(route: PeerRoute, now: Millis): void {
+    const { directTries } = route;
+    if (now < route.supersededUntil || directTries?.begin(now) !== true) return;
+    void this.connector.tryDirect(route).finally(() => directTries.ended());
   }
 
   /** What belongs to a link that is not the one in use leaves on it alone. */

@@ -20,6 +20,12 @@ export function strategyText(strategy: Strategy): string {
   }
 }
 
+/** Whether there is a way among these, other than through a relay, that was not among those before. */
+export function hasNewWay(strategies: readonly Strategy[], before: readonly Strategy[]): boolean {
+  const known = new Set(before.map(strategyText));
+  return strategies.some((strategy) => strategy.kind !== "relay" && !known.has(strategyText(strategy)));
+}
+
 /**
  * Whether its address is, or may be, on the public internet. A relay is named by key and reached by strategies of its own. An
  * address of one's own kind may be a file of this machine, or anything: it is taken for private.
