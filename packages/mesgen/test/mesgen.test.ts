@@ -16,6 +16,7 @@ import {
   identityFromSeed,
   MesgenError,
 } from "../src/index.ts";
+import { createPeerState, noteEpoch } from "../src/peer-state.ts";
 import {
   establishedPair,
   fingerprint,
@@ -358,6 +359,15 @@ describe("a forgotten session", () => {
     const at = follower.mesgen.nextDeadline as number;
     expect(at).toBe(now + 500);
     expect(follower.owed(leader, at)).toHaveLength(1);
+  });
+
+  it("a clock that goes back does not silence the answers", () => {
+    const { leader, follower } = establishedPair(now);
+    const unknown = () => withOtherSession(follower.say(leader, "x", now));
+    for (const at of [now, now - dayMs]) {
+      leader.hear(unknown(), at);
+      expect(leader.owed(follower, at)).toHaveLength(1);
+    }
   });
 
   it("R3: is answered under the front session while that was confirmed in this run, without an offer", () => {
@@ -988,6 +998,33 @@ describe("lifetimes", () => {
     expect(forgotten).toHaveLength(3);
     leader.maps.forget(now);
     for (const key of [closed as Uint8Array, ...forgotten, ...sending]) expect(key).toEqual(new Uint8Array(32));
+  });
+
+  it("erases the ephemeral and the early key of an offer that was accepted, on both sides", () => {
+    const { leader, follower } = strangers();
+    const offer = leader.say(follower, "offer", now);
+    const { target } = leader.mesgen.carrier(follower.id, now, { application: true });
+    const ours = [leader.maps.get(follower.id)?.pending?.ephemeralSecret, "earlyKey" in target && target.earlyKey];
+    follower.hear(offer, now);
+    const theirs = follower.maps.get(leader.id)?.accepted[0]?.earlyKey;
+    leader.hear(follower.say(leader, "acceptance", now), now);
+    follower.mesgen.tick(now + 21 * dayMs);
+    for (const key of [...ours, theirs]) expect(key).toEqual(new Uint8Array(32));
+  });
+
+  it("nothing is owed any more to a peer that was forgotten", () => {
+    const { leader, follower } = strangers();
+    leader.hear(follower.say(leader, "offer", now), now);
+    expect(leader.mesgen.due(now)).toEqual([follower.id]);
+    leader.maps.forget(now);
+    expect(leader.mesgen.due(now)).toEqual([]);
+  });
+
+  it("remembers the last of a peer's epochs, however often it starts anew", () => {
+    const state = createPeerState(new TestPeer().id);
+    const epochs = Array.from({ length: 20 }, (_, i) => i.toString(16).padStart(16, "0") as Epoch);
+    expect(epochs.map((epoch) => noteEpoch(state, epoch))).toEqual(epochs.map((_, i) => i > 0));
+    expect([noteEpoch(state, epochs[12] as Epoch), state.earlierEpochs?.length]).toEqual([false, 7]);
   });
 
   it("early keys, offers and sessions are forgotten when their time is over, and there is a deadline for it", () => {

@@ -535,12 +535,13 @@ export class Delivery {
   }
 
   /**
-   * Forgets a conversation in which nothing is under way and that was not used lately. What the peer may count on is
+   * Forgets a conversation in which nothing is under way and that was not used lately, else one whose peer left. What the peer may count on is
    * kept: handled marks are in the maps, and its numbers are never given out again, because every conversation that
    * begins later numbers from above them.
    */
   #forgetOne(now: Millis): boolean {
     let found: Conversation | undefined;
+    let abandoned: Conversation | undefined;
     let tries = 0;
     for (const [peer, conversation] of this.#conversations) {
       if (tries++ >= evictionTries) break;
@@ -550,13 +551,15 @@ export class Delivery {
           found = conversation;
           break;
         }
-      }
+      } else if (abandoned === undefined && conversation.isAbandoned(now)) abandoned = conversation;
       // To the end, to be looked at again after all others.
       conversation.isFresh = false;
       this.#conversations.delete(peer);
       this.#conversations.set(peer, conversation);
     }
+    found ??= abandoned;
     if (found === undefined) return false;
+    found.inbox.giveUpIdle();
     this.#conversations.delete(found.peer);
     this.inMailboxes.delete(found.peer);
     this.#deadlines.remove(found);

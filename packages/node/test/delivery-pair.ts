@@ -7,7 +7,15 @@
  * under an offer, a session once it is accepted, and carriers that the other side cannot read after it lost its store.
  */
 import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
-import { type Epoch, FrameReader, FrameWriter, type PeerId, partBytes, peerIdFromTrustedBytes } from "@egtp/wire";
+import {
+  type Epoch,
+  FrameReader,
+  FrameWriter,
+  type MessageFields,
+  type PeerId,
+  partBytes,
+  peerIdFromTrustedBytes,
+} from "@egtp/wire";
 import {
   Delivery,
   type DeliveryLimits,
@@ -629,11 +637,10 @@ export function bytes(length: number, fill = 7): Uint8Array {
   return new Uint8Array(length).fill(fill);
 }
 
-/** A stranger sends the first part of a long message, and no more. */
-export function announce(to: Peer, stranger: number, totalBytes: number): void {
+/** A message of a stranger comes, number 1. */
+export function tell(to: Peer, stranger: number, fields: Partial<MessageFields> & { readonly name: string }): void {
   writer.reset(1);
-  const body = bytes(partBytes);
-  writer.message({ number: 1, typeNumber: 0, name: "note", body, remainingMs: 2 ** 40, partIndex: 0, totalBytes });
+  writer.message({ number: 1, typeNumber: 0, body: bytes(1), ...fields });
   to.delivery.receive(
     peerIdFromTrustedBytes(bytes(32, stranger)),
     {
@@ -644,6 +651,11 @@ export function announce(to: Peer, stranger: number, totalBytes: number): void {
     },
     to.world.now,
   );
+}
+
+/** A stranger sends the first part of a long message, and no more. */
+export function announce(to: Peer, stranger: number, totalBytes: number): void {
+  tell(to, stranger, { name: "note", body: bytes(partBytes), remainingMs: 2 ** 40, partIndex: 0, totalBytes });
 }
 
 /** The frames of an envelope, as far as tests look at them. */

@@ -1,8 +1,8 @@
 import type { SessionRecord } from "@egtp/session-store";
-import { equalBytes, FrameWriter, partBytes } from "@egtp/wire";
+import { equalBytes, FrameWriter, type MessageFields, partBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
 import { windowSize } from "../src/delivery.ts";
-import { announce, bytes, type Envelope, framesOf, type Peer, pair, type World } from "./delivery-pair.ts";
+import { announce, bytes, type Envelope, framesOf, type Peer, pair, tell, type World } from "./delivery-pair.ts";
 
 /** Notes every envelope of one peer from now on. */
 function record(world: World, peer: Peer): Envelope[] {
@@ -895,6 +895,33 @@ describe("bounds", () => {
     world.run(1_000);
     expect(again.outgoing.number).toBeGreaterThan(other.number);
     expect(again.outcome?.state).toBe("delivered");
+  });
+
+  const leavers: [what: string, fields: Partial<MessageFields> & { name: string }][] = [
+    ["of a message that was handled", { name: "note" }],
+    ["of one that was rejected", { name: "fail" }],
+    ["of one that waits for a handler", { name: "later" }],
+    ["of one of which a part came", { name: "note", body: bytes(partBytes), partIndex: 0, totalBytes: 99_000 }],
+    ["the reply to a request", { name: "ask", isRequest: true }],
+  ];
+  test.each(leavers)("P5: peers that left before they heard %s leave their places to others", (_, fields) => {
+    const { world, alice, bob } = pair({ limits: { maxConversations: 8, defaultDeadlineMs: 3_600_000 } });
+    bob.handle("note", () => "handled");
+    bob.handle("fail", () => "failed");
+    bob.handle("ask", (incoming) => {
+      bob.delivery.reply(incoming, bytes(1), world.now);
+      return "handled";
+    });
+    alice.isForged = true;
+    for (let stranger = 11; stranger <= 18; stranger++) tell(bob, stranger, { remainingMs: 2 ** 40, ...fields });
+    bob.turn();
+    alice.isForged = false;
+    const sent = alice.send("note", bytes(1));
+    world.run(500_000);
+    expect(sent.outcome).toBeUndefined();
+    world.run(400_000);
+    expect(sent.outcome?.state).toBe("delivered");
+    expect(world.violations).toEqual([]);
   });
 
   test("beyond 64 epochs the oldest is forgotten, never one that a session names", () => {

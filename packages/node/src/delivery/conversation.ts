@@ -37,6 +37,14 @@ export class Conversation implements Sleeper {
     return Math.min(this.outboxes.nextDeadline, this.inbox.nextDeadline(now));
   }
 
+  /**
+   * The peer left for good, as it seems, while there was something to tell it, or a reply to give: it would be kept for as long as
+   * the peer liked. Should it come back it asks again, and hears of a reply that it is lost.
+   */
+  isAbandoned(now: Millis): boolean {
+    return this.outbox.load.messages === 0 && this.guardedReplies === 0 && this.inbox.isAbandoned(now);
+  }
+
   isForgettable(now: Millis): boolean {
     return this.outboxes.isQuiet && this.guardedReplies === 0 && this.inbox.isForgettable(now);
   }

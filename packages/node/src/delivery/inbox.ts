@@ -138,6 +138,16 @@ export class Inbox {
     );
   }
 
+  /** The peer was not heard for long, and no handler is at work for it: what there is to tell it finds no way. */
+  isAbandoned(now: Millis): boolean {
+    let idle = this.#waiting.length;
+    for (const { isTouched, committing, assemblies } of this.#epochs) {
+      if (isTouched || committing.length > 0) return false;
+      idle += assemblies?.size ?? 0;
+    }
+    return idle === this.#held && now - this.#usedAt > rejectionMemoryMs;
+  }
+
   get hasWaiting(): boolean {
     return this.#waiting.length > 0;
   }
@@ -652,7 +662,7 @@ export class Inbox {
         mostBytes = other.#heldBytes;
       }
       if (most === undefined) return false;
-      most.#giveUpIdle();
+      most.giveUpIdle();
     }
     return true;
   }
@@ -810,7 +820,7 @@ export class Inbox {
   }
 
   /** Forgets that as if it had never come. Its sender asks after it, and hears that it must leave again. */
-  #giveUpIdle(): void {
+  giveUpIdle(): void {
     for (const inbox of this.#epochs) this.#giveUpParts(inbox);
     for (const incoming of this.#waiting) {
       if (incoming.isDone) continue;

@@ -113,7 +113,7 @@ export const maxOpenEpochs = 4;
  */
 export const maxEarlierAtOnce = maxEpochs / 2;
 
-/** A conversation whose only memory is what it rejected may be forgotten after this time, when the table is full. */
+/** A conversation whose only memory is what it rejected, or whose peer left, may be forgotten after this time, when the table is full. */
 export const rejectionMemoryMs: Millis = 600_000;
 
 /** The bounds of one `Delivery`. */
