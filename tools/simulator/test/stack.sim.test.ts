@@ -1,6 +1,7 @@
 /** Whole nodes with relays, mailboxes and metatrackers: what users rely on holds, whatever is forgotten. */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { realStack, runStack, stackProfiles } from "../src/index.ts";
+import { realStack, runStack, stackProfiles, stackVariants, variants } from "../src/index.ts";
 
 /** Of those that take the longest, CI runs more in a step of its own. */
 const seedsOf = { storm: 5, mail: 5, cluster: 1, liar: 2 };
@@ -26,4 +27,13 @@ describe("seeds that failed once", () => {
   it.each([["storm", 951]] as const)("%s %i", async (profile, seed) => {
     expect((await runStack(seed, profile, { stack: realStack })).violations).toEqual([]);
   });
+});
+
+it("what each variant takes out stands in the sources, so that none is first missed in the slow suite", () => {
+  for (const { name, package: folder, edits } of [...variants, ...stackVariants]) {
+    for (const { file, find } of edits) {
+      const source = readFileSync(new URL(`../../../packages/${folder}/src/${file}`, import.meta.url), "utf8");
+      expect({ name, find, times: source.split(find).length - 1 }).toEqual({ name, find, times: 1 });
+    }
+  }
 });

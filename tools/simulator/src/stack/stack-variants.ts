@@ -156,7 +156,7 @@ export const stackVariants: readonly StackVariant[] = [
       },
       {
         file: "router.ts",
-        find: "options.book.onNews = (record) => this.#heedRecord(record);",
+        find: "options.book.onNews = (record, before) => this.#heedRecord(record, before);",
         replace: "",
       },
       asksAfterNoMail,
