@@ -1,7 +1,8 @@
 /** Delivery by way of mailboxes: what a relay says of envelopes, and when mail may be forgotten. */
 import { partBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
-import { announce, bytes, Mailbox, type Peer, pair, type World } from "./delivery-pair.ts";
+import { Mail } from "../src/delivery.ts";
+import { announce, bytes, Mailbox, mailTo, type Peer, pair, type World } from "./delivery-pair.ts";
 
 /** Two peers who know each other; bob is reached by way of a mailbox, alice directly. */
 function mailing(): { world: World; alice: Peer; bob: Peer; mailbox: Mailbox } {
@@ -305,6 +306,31 @@ describe("mail may be forgotten", () => {
     world.run(2_000);
     expect(bob.delivered.map(({ body }) => body.length)).toEqual([20 * partBytes]);
     expect(mailbox.letters).toEqual([]);
+  });
+
+  test("not while the handler of a message works of which other parts came in other mail", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    bob.handleLater("slow", () => 500);
+    alice.send("slow", bytes(20 * partBytes));
+    world.run(300);
+    expect(bob.delivered).toHaveLength(1);
+    // Those with parts: some may have carried nothing but receipts.
+    const parts = mailbox.letters.filter(({ flight }) => flight!.to > flight!.from);
+    expect(parts.length).toBeGreaterThan(3);
+    world.run(400);
+    expect(mailbox.letters).toEqual([]);
+    expect(world.violations).toEqual([]);
+  });
+
+  test("not when the name of a type in it is unknown: a later run of its sender may be gone", () => {
+    const { alice, bob } = pair();
+    bob.handle("note", () => "handled");
+    alice.isForged = true;
+    const taken: boolean[] = [];
+    mailTo(bob, 11, new Mail((isTaken) => taken.push(isTaken)), { number: 1 });
+    mailTo(bob, 11, new Mail((isTaken) => taken.push(isTaken)), { number: 1, name: "note" });
+    bob.turn();
+    expect(taken).toEqual([false, true]);
   });
 
   test("not when there was no room for a message in it", () => {

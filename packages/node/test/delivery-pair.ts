@@ -27,6 +27,7 @@ import {
   messageIdOf,
   type Outcome,
   type Outgoing,
+  type Received,
   type Verdict,
 } from "../src/delivery.ts";
 
@@ -637,20 +638,23 @@ export function bytes(length: number, fill = 7): Uint8Array {
   return new Uint8Array(length).fill(fill);
 }
 
-/** A message of a stranger comes, number 1. */
-export function tell(to: Peer, stranger: number, fields: Partial<MessageFields> & { readonly name: string }): void {
+/** A message of a stranger comes, by default number 1. */
+export function tell(to: Peer, stranger: number, ...messages: Partial<MessageFields>[]): Received {
+  return mailTo(to, stranger, undefined, ...messages);
+}
+
+/** The same out of a mailbox. */
+export function mailTo(
+  to: Peer,
+  stranger: number,
+  mail: Mail | undefined,
+  ...messages: Partial<MessageFields>[]
+): Received {
   writer.reset(1);
-  writer.message({ number: 1, typeNumber: 0, body: bytes(1), ...fields });
-  to.delivery.receive(
-    peerIdFromTrustedBytes(bytes(32, stranger)),
-    {
-      carrier: "s",
-      early: true,
-      theirEpoch: stranger.toString(16).padStart(16, "0") as Epoch,
-      frames: writer.bytes().slice(),
-    },
-    to.world.now,
-  );
+  for (const fields of messages) writer.message({ number: 1, typeNumber: 0, body: bytes(1), ...fields });
+  const theirEpoch = stranger.toString(16).padStart(16, "0") as Epoch;
+  const opened = { carrier: "s", early: true, theirEpoch, frames: writer.bytes().slice(), mail };
+  return to.delivery.receive(peerIdFromTrustedBytes(bytes(32, stranger)), opened, to.world.now);
 }
 
 /** A stranger sends the first part of a long message, and no more. */

@@ -1,5 +1,5 @@
 import type { SessionRecord } from "@egtp/session-store";
-import { equalBytes, FrameWriter, type MessageFields, partBytes } from "@egtp/wire";
+import { equalBytes, FrameWriter, type MessageFields, partBytes, peerIdFromTrustedBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
 import { windowSize } from "../src/delivery.ts";
 import { announce, bytes, type Envelope, framesOf, type Peer, pair, tell, type World } from "./delivery-pair.ts";
@@ -257,6 +257,27 @@ describe("parts", () => {
 });
 
 describe("receipts", () => {
+  test("what was said first of a message counts: whether it was handled or failed", () => {
+    const { world, alice, bob } = pair();
+    bob.handle("slow", (incoming) => {
+      world.at(10, () => {
+        const steps = [
+          () => bob.delivery.handled(incoming, world.now),
+          () => bob.delivery.failed(incoming, "handler-failed", world.now),
+        ];
+        for (const step of incoming.body[0] === 1 ? steps : steps.toReversed()) step();
+        bob.turn();
+      });
+      return "pending";
+    });
+    const sent = [1, 2].map((first) => alice.send("slow", bytes(1, first)));
+    world.run(100);
+    expect(sent.map(({ outcome }) => outcome?.state)).toEqual(["delivered", "rejected"]);
+    const [marks] = bob.maps.get(alice.id)!.epochs.values();
+    expect(marks!.ranges).toEqual([1, 2]);
+    expect(bob.delivery.wants(alice.id, world.now).any).toBe(false);
+  });
+
   test("a receipt waits 25 ms for something to ride on", () => {
     const both = pair();
     acquaint(both);
@@ -599,6 +620,16 @@ describe("type names", () => {
     expect(sent.outcome).toEqual({ state: "delivered" });
     expect(bob.handedOver.get(sent.id)).toEqual([2]);
   });
+
+  test("a type number keeps its name: a message that gives it another is not placed", () => {
+    const { alice, bob } = pair();
+    for (const type of ["note", "other"]) bob.handle(type, () => "handled");
+    alice.isForged = true;
+    expect(tell(bob, 11, { name: "note" }).unplaced).toBe(false);
+    expect(tell(bob, 11, { number: 2, name: "other" }).unplaced).toBe(true);
+    expect(tell(bob, 11, { number: 2 }).unplaced).toBe(false);
+    expect(bob.delivered.map(({ type }) => type)).toEqual(["note", "note"]);
+  });
 });
 
 describe("early data", () => {
@@ -897,7 +928,7 @@ describe("bounds", () => {
     expect(again.outcome?.state).toBe("delivered");
   });
 
-  const leavers: [what: string, fields: Partial<MessageFields> & { name: string }][] = [
+  const leavers: [what: string, fields: Partial<MessageFields>][] = [
     ["of a message that was handled", { name: "note" }],
     ["of one that was rejected", { name: "fail" }],
     ["of one that waits for a handler", { name: "later" }],
@@ -922,6 +953,23 @@ describe("bounds", () => {
     world.run(400_000);
     expect(sent.outcome?.state).toBe("delivered");
     expect(world.violations).toEqual([]);
+  });
+
+  test("P5: of what a peer leaves out so many gaps are remembered, and then only what closes one is taken in", () => {
+    const { alice, bob } = pair();
+    bob.handle("note", () => "handled");
+    alice.isForged = true;
+    for (let from = 2; from <= 20_000; from += 2_000) {
+      tell(bob, 11, ...Array.from({ length: 1_000 }, (_, i) => ({ number: from + 2 * i, name: "note" })));
+    }
+    const before = bob.delivered.length;
+    // In one envelope one more may come.
+    expect(before).toBeLessThanOrEqual(8_193);
+    tell(bob, 11, { number: 1 });
+    tell(bob, 11, { number: 3 });
+    expect(bob.delivered).toHaveLength(before + 2);
+    const [marks] = bob.maps.get(peerIdFromTrustedBytes(bytes(32, 11)))!.epochs.values();
+    expect(marks!.ranges.length / 2).toBeLessThanOrEqual(8_193);
   });
 
   test("beyond 64 epochs the oldest is forgotten, never one that a session names", () => {
