@@ -120,11 +120,11 @@ describe("a peer that is out of reach at first", () => {
   test("is tried after pauses that double up to ten minutes, and no word is late for that", async () => {
     await joinBob();
     world.network.block("alice", "bob");
-    await talk(hourMs / 2, 4, 20_000);
+    await talk(hourMs, 4, minuteMs);
     const dials = failedDials();
     const pauses = dials.slice(1).map((at, i) => Math.round((at - dials[i]!) / 1_000));
     // The first is the one before which there was no way.
-    expect(pauses).toEqual([20, 20, 20, 40, 80, 160, 320, 600]);
+    expect(pauses).toEqual([60, 60, 60, 60, 120, 180, 360, 600, 600, 600, 600]);
     checkAllOnce();
     expect(alice.events.filter((event) => event.kind === "link" && event.state === "silent")).toEqual([]);
   });
@@ -191,13 +191,13 @@ describe("a direct way on which nobody answers", () => {
     allow();
     // It is connected to, and what is said there arrives nowhere.
     world.network.drop = ({ from, to }) => from === "alice" && to === "bob";
-    const until = world.time.now() + 40_000;
+    const until = world.time.now() + 20_000;
     while (world.time.now() < until) {
       const begun = world.time.now();
       await world.time.of(alice.node.request(bob.node.peerId, note, numbered(sent++, 1_000)));
       answered++;
       expect(world.time.now() - begun).toBeLessThanOrEqual(10 * hopMs);
-      await world.time.pass(500);
+      await world.time.pass(1_000);
     }
     checkAllOnce();
     const asked = world.traffic.filter(({ from, to }) => from === "alice" && to === "bob");
@@ -222,6 +222,24 @@ describe("a direct way on which nobody answers", () => {
     await world.time.of(alice.node.request(bob.node.peerId, note, numbered(sent++)));
     expect(world.time.now() - begun).toBeLessThan(1_000);
   });
+});
+
+test("a direct way that breaks as soon as it is used is taken ever more rarely, and nothing is lost", async () => {
+  await joinBob();
+  const allow = world.network.block("alice", "bob");
+  await talk(2_000);
+  allow();
+  for (let second = 0; second < 120; second += 5) {
+    await talk(5_000, 4, 5_000);
+    world.network.cut("alice", "bob");
+  }
+  const answers = alice.events.filter(
+    (event) => event.kind === "link" && event.state === "answered" && event.peer === bob.node.peerId,
+  );
+  // After 5, 10, 20, 40 and 80 s.
+  expect(answers.length).toBeGreaterThan(2);
+  expect(answers.length).toBeLessThanOrEqual(5);
+  checkAllOnce();
 });
 
 describe("a newer contact record", () => {
