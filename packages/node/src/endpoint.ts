@@ -88,6 +88,12 @@ const wantsNothing: Wants = { any: false, application: false, establishedOnly: f
 /** What was opened, and the mail it was. */
 type OpenedMail = Opened & { readonly mail?: Mail };
 
+/** An envelope that waits for a commit: for one of its own, or like those before it. */
+interface HeldEnvelope {
+  readonly opened: OpenedMail;
+  readonly isGuarded: boolean;
+}
+
 interface Knock {
   nextAt: Millis;
   intervalMs: Millis;
@@ -105,7 +111,7 @@ export class Endpoint {
   flight: Flight | undefined;
 
   /** Envelopes that wait for a commit. Bounded by `maxHeldEnvelopes` for each peer that is waited for. */
-  readonly #held = new Map<PeerId, OpenedMail[]>();
+  readonly #held = new Map<PeerId, HeldEnvelope[]>();
   /** Peers who have messages that need an established session, and none. Bounded by delivery's conversations. */
   readonly #knocks = new Map<PeerId, Knock>();
   /** Peers to whom something can leave now that could not before. */
@@ -176,13 +182,18 @@ export class Endpoint {
       opened = { ...opened, frames: result.frames.subarray(reader.offset) };
     }
 
-    const commit = result.mustCommit ? this.maps.commit() : undefined;
+    let commit = result.mustCommit ? this.maps.commit() : undefined;
+    const isGuarded = commit !== undefined;
     const held = this.#held.get(peer);
     if (held !== undefined) {
-      if (held.length < maxHeldEnvelopes) held.push(opened);
-      else giveBack(opened);
-    } else if (commit !== undefined) {
-      this.#held.set(peer, [opened]);
+      if (held.length < maxHeldEnvelopes) held.push({ opened, isGuarded });
+      else {
+        giveBack(opened);
+        commit?.catch(() => {}); // those that wait are told
+        commit = undefined;
+      }
+    } else if (isGuarded) {
+      this.#held.set(peer, [{ opened, isGuarded }]);
     } else {
       fault = this.#hand(opened, now) ?? fault;
     }
@@ -202,17 +213,23 @@ export class Endpoint {
     };
   }
 
-  /** Hands over what waited for a commit that has ended. */
+  /** Hands over what waited for a commit that has ended, the oldest of those that are waited for. */
   resume(peer: PeerId, now: Millis): void {
-    const held = this.#held.get(peer);
-    this.#held.delete(peer);
-    for (const opened of held ?? []) this.#hand(opened, now);
+    for (const opened of this.#takeHeld(peer)) this.#hand(opened, now);
   }
 
   /** Forgets what waited for a commit that has failed: it was never receipted, so the peer sends it again. */
   discard(peer: PeerId): void {
-    for (const opened of this.#held.get(peer) ?? []) giveBack(opened);
-    this.#held.delete(peer);
+    for (const opened of this.#takeHeld(peer)) giveBack(opened);
+  }
+
+  /** Up to the next that has a commit of its own. */
+  #takeHeld(peer: PeerId): OpenedMail[] {
+    const held = this.#held.get(peer) ?? [];
+    const next = held.findIndex(({ isGuarded }, i) => i > 0 && isGuarded);
+    if (next < 0) this.#held.delete(peer);
+    else this.#held.set(peer, held.slice(next));
+    return (next < 0 ? held : held.slice(0, next)).map(({ opened }) => opened);
   }
 
   #hand(opened: OpenedMail, now: Millis): WireError | undefined {

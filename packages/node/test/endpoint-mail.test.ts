@@ -1,6 +1,6 @@
 /** Mail that a peer finds when it comes back: both cores together, without the sender, who may be gone. */
 import { createIdentity, defaultCryptoProvider, Mesgen } from "@egtp/mesgen";
-import { MemorySessionStore, SessionMaps } from "@egtp/session-store";
+import { MemorySessionStore, SessionMaps, type SessionStore } from "@egtp/session-store";
 import type { PeerId } from "@egtp/wire";
 import { expect, test } from "vitest";
 import { Delivery, type DeliveryLimits, type Incoming, Mail, type Verdict } from "../src/delivery.ts";
@@ -22,10 +22,10 @@ class Peer {
   }
 
   /** Another run, above what was committed. */
-  run(now: number, limits: Partial<DeliveryLimits> = {}): Endpoint {
+  run(now: number, limits: Partial<DeliveryLimits> = {}, store?: SessionStore): Endpoint {
     this.store = this.store.snapshot();
     const random = (length: number) => defaultCryptoProvider.randomBytes(length);
-    const maps = SessionMaps.open(this.store, { now, random, bornWithIdentity: true });
+    const maps = SessionMaps.open(store ?? this.store, { now, random, bornWithIdentity: true });
     const mesgen = new Mesgen({ identity: this.identity, maps });
     const sink = {
       deliver: (incoming: Incoming): Verdict => {
@@ -70,6 +70,24 @@ function exchange(from: Peer, to: Peer, now: number): void {
     }
   }
 }
+
+test("what has a commit of its own to wait for is not handed over after the one before", () => {
+  const [alice, bob] = [new Peer(), new Peer()];
+  bob.run(start, {}, { load: () => [], write: () => new Promise(() => {}), close: async () => {} });
+  const commits = ["one", "two"].map((text) => {
+    alice.store = new MemorySessionStore();
+    alice.run(start + 1);
+    alice.say(bob, text, start + 1);
+    const [envelope] = alice.turn(bob, start + 1);
+    const received = bob.endpoint.receive(envelope!, start + 1);
+    return received.kind === "opened" ? received.held : undefined;
+  });
+  expect(commits).toEqual([expect.any(Promise), expect.any(Promise)]);
+  bob.endpoint.resume(alice.id, start + 2);
+  expect(bob.read).toEqual(["one"]);
+  bob.endpoint.resume(alice.id, start + 2);
+  expect(bob.read).toEqual(["one", "two"]);
+});
 
 test.each(["stopped", "killed after some seconds of quiet"])(
   "is read under the session that both had, by a peer that was %s",
