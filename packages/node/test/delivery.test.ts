@@ -843,6 +843,18 @@ describe("bounds", () => {
     expect(bob.delivered).toHaveLength(1);
   });
 
+  test("parts of a message whose deadline passed free their memory by themselves", () => {
+    const { world, alice, bob } = pair({ limits: { maxHeldBytes: 100_000 } });
+    bob.handle("note", () => "handled");
+    alice.isForged = true;
+    tell(bob, 11, { name: "note", body: bytes(partBytes), remainingMs: 5_000, partIndex: 0, totalBytes: 99_000 });
+    tell(bob, 11, { number: 20, body: bytes(2_000) });
+    expect(bob.delivered).toHaveLength(0);
+    world.run(5_000);
+    tell(bob, 11, { number: 20, name: "note", body: bytes(2_000) });
+    expect(bob.delivered).toHaveLength(1);
+  });
+
   test("the outboxes for all peers together are bounded", () => {
     const { alice, bob, world } = pair({ limits: { maxOutboxBytesTotal: 1_000 } });
     bob.handle("note", () => "handled");

@@ -178,6 +178,14 @@ export function describeMailboxStore(
       same(refusalOf(await put(store, alice, 4)), "mailbox-full", "a fourth mail");
     });
 
+    test("has room for so many bytes, in one mailbox and in all", byteBounds, async (store) => {
+      for (const owner of [alice, bob]) await register(store, owner, "01");
+      for (let n = 1; n <= 2; n++) stored(await put(store, alice, n));
+      same(refusalOf(await put(store, alice, 3)), "mailbox-full", "a third of alice");
+      stored(await put(store, bob, 4));
+      same(refusalOf(await put(store, bob, 5)), "mailbox-full", "a fourth in all");
+    });
+
     test("gives up mail whose time is over, and mailboxes whose owners stay away", spans, async (store) => {
       await register(store, alice, "01");
       await register(store, bob, "01");
@@ -223,6 +231,7 @@ export function describeMailboxStore(
       same(await state(first("bb", 61_000)), true, "a second run takes over");
       same(await state(refresh("aa", 120_000)), "superseded", "the first is told");
       same(await state(first("aa", 120_001)), "superseded", "even when it says again that it is new");
+      same(await state(refresh("dd", 120_002)), "superseded", "nor does one come in that does not say that it is new");
       same(await state(refresh("bb", 121_000)), false, "the second stays");
       same(await state(refresh("aa", 121_000 + 150_000)), false, "until it was not heard of for a while");
       same(await state(first("cc", 121_000 + 300_001)), false, "nobody live was replaced");
@@ -297,6 +306,10 @@ const quotas = {
   maxEnvelopeBytes: 200,
 } satisfies Partial<MailboxLimits>;
 const bounds = { maxMailboxes: 2, maxTotalMessages: 3 } satisfies Partial<MailboxLimits>;
+const byteBounds = {
+  maxBytes: 2.5 * envelopeBytes,
+  maxTotalBytes: 3.5 * envelopeBytes,
+} satisfies Partial<MailboxLimits>;
 const spans = { ttlMs: 10_000, registrationMs: 60_000 } satisfies Partial<MailboxLimits>;
 
 /** Stores do not look at whether an ID is a point on the curve. */
