@@ -143,6 +143,9 @@ describe("who asks too much", () => {
     expect(await errorOf(ask(stranger, lookUpRequest, anybody))).toMatchObject({ code: "EGTP_REJECTED" });
     expect(await errorOf(ask(await asker("another"), lookUpRequest, anybody))).toMatchObject({ code: "EGTP_REJECTED" });
     for (let i = 0; i < 5; i++) expect(await ask(known, lookUpRequest, anybody)).toBeDefined();
+    // Nobody is known for having brought what was refused.
+    expect(await ask(stranger, helloRequest, world.record(identity))).toMatchObject({ state: "refused" });
+    expect(await errorOf(ask(stranger, lookUpRequest, anybody))).toMatchObject({ code: "EGTP_REJECTED" });
   });
 
   test("any number of strangers leaves known peers alone", () => {

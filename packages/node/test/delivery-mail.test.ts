@@ -1,5 +1,5 @@
 /** Delivery by way of mailboxes: what a relay says of envelopes, and when mail may be forgotten. */
-import { partBytes } from "@egtp/wire";
+import { FrameReader, partBytes } from "@egtp/wire";
 import { describe, expect, test } from "vitest";
 import { Mail } from "../src/delivery.ts";
 import { announce, bytes, Mailbox, mailTo, type Peer, pair, type World } from "./delivery-pair.ts";
@@ -38,6 +38,27 @@ describe("a message for a peer that is away", () => {
     expect(bob.delivered).toHaveLength(1);
     expect(mailbox.letters).toEqual([]);
     expect(world.violations).toEqual([]);
+  });
+
+  test("has its name and the deadline that it has in a mailbox with it, and leaves once while its fate is not known", () => {
+    const { world, alice, bob, mailbox } = mailing();
+    for (let i = 0; i < 2; i++) {
+      alice.send("note", bytes(1)); // Its name is known in this session.
+      world.run(200);
+    }
+    bob.crash("kept", 10 * hourMs);
+    mailbox.patienceMs = hourMs;
+    alice.send("note", bytes(5), { deadlineAt: world.now + 50 * 60_000, storedDeadlineAt: world.now + 24 * hourMs });
+    world.run(40 * 60_000);
+    const reader = new FrameReader(new Uint8Array(0));
+    const messages = mailbox.letters.flatMap(({ envelope }) => {
+      const found = [];
+      reader.reset(envelope.frames);
+      while (reader.next()) if (reader.kind === "message") found.push([reader.name, reader.remainingMs]);
+      return found;
+    });
+    expect(messages).toEqual([["note", 24 * hourMs]]);
+    expect(mailbox.letters).toHaveLength(1);
   });
 
   test("is told to be stored when all its parts are, be they in one envelope or in several", () => {

@@ -237,6 +237,37 @@ describe("parts", () => {
     expect(() => bob.send("note", bytes(100_001))).toThrow(expect.objectContaining({ code: "EGTP_MESSAGE_TOO_LARGE" }));
   });
 
+  test("a reply that is larger than its recipient takes is rejected, and its request ends with that", () => {
+    const { world, alice, bob } = pair();
+    bob.handle("ask", (incoming) => {
+      bob.delivery.reply(incoming, bytes(200_000), world.now);
+      return "handled";
+    });
+    alice.crash("kept", 1);
+    Object.assign(alice.limits, { maxMessageBytes: 100_000 });
+    world.run(10);
+    const sent = alice.send("ask", bytes(1), { request: true });
+    world.run(2_000);
+    expect(sent.outcome).toEqual({ state: "rejected", reason: "too-large" });
+    expect(bob.delivery.outboxSize(alice.id).messages).toBe(0);
+  });
+
+  test("a part of another total than the first is not of the same message", () => {
+    const { alice, bob } = pair();
+    bob.handle("note", () => "handled");
+    alice.isForged = true;
+    const part = (index: number, totalBytes: number) => {
+      const body = bytes(Math.min(partBytes, totalBytes - index * partBytes), totalBytes);
+      tell(bob, 11, { number: 1 + index, name: "note", body, partIndex: index, totalBytes });
+    };
+    part(0, 40_000);
+    part(1, 99_000);
+    part(2, 40_000);
+    expect(bob.delivered).toHaveLength(0);
+    part(1, 40_000);
+    expect(bob.delivered.map(({ body }) => equalBytes(body, bytes(40_000, 40_000)))).toEqual([true]);
+  });
+
   test("parts beyond the bound per peer are not received, and come again when there is room", () => {
     const { world, alice, bob } = pair({ limits: { maxHeldBytes: 150_000 } });
     bob.handle("note", () => "handled");
@@ -257,6 +288,24 @@ describe("parts", () => {
 });
 
 describe("receipts", () => {
+  test("nothing says that a message was handled before that is kept, though it comes again and is asked after", () => {
+    const both = pair();
+    acquaint(both);
+    const { world, alice, bob } = both;
+    bob.commitMs = 4_000;
+    const fromAlice = record(world, alice);
+    const fromBob = record(world, bob);
+    const sent = alice.send("note", bytes(1));
+    world.run(3_900);
+    const asked = fromAlice.flatMap(framesOf).map(({ kind }) => kind);
+    expect([asked.filter((kind) => kind === "message").length > 1, asked.includes("probe")]).toEqual([true, true]);
+    expect(fromBob.flatMap(framesOf).flatMap(({ handled }) => handled)).toEqual([]);
+    world.run(1_000);
+    expect(sent.outcome?.state).toBe("delivered");
+    expect(bob.delivered).toHaveLength(1);
+    expect(world.violations).toEqual([]);
+  });
+
   test("what was said first of a message counts: whether it was handled or failed", () => {
     const { world, alice, bob } = pair();
     bob.handle("slow", (incoming) => {
@@ -855,6 +904,12 @@ describe("bounds", () => {
     expect(bob.delivered).toHaveLength(1);
   });
 
+  test("the outbox for one peer is bounded in bytes, but for a message that is alone", () => {
+    const { alice } = pair({ limits: { maxOutboxBytes: 1_000 } });
+    alice.send("note", bytes(2_000));
+    expect(() => alice.send("note", bytes(1))).toThrow(expect.objectContaining({ scope: "peer" }));
+  });
+
   test("the outboxes for all peers together are bounded", () => {
     const { alice, bob, world } = pair({ limits: { maxOutboxBytesTotal: 1_000 } });
     bob.handle("note", () => "handled");
@@ -902,6 +957,23 @@ describe("bounds", () => {
     expect(world.violations).toEqual([]);
   });
 
+  test.each([{ maxHeldMessages: 10 }, { maxHeldBytes: 10_000 }])(
+    "P5: a peer that takes in no replies gets no more than so many: %o",
+    (limits) => {
+      const { world, alice, bob } = pair({ limits });
+      bob.handle("ask", (incoming) => {
+        bob.delivery.reply(incoming, bytes(1_000), world.now);
+        return "handled";
+      });
+      alice.isForged = true;
+      for (let number = 1; number <= 30; number++) {
+        tell(bob, 11, { number, name: "ask", isRequest: true, remainingMs: 60_000 });
+        bob.turn();
+      }
+      expect(bob.delivered).toHaveLength(10);
+    },
+  );
+
   test("a peer that would hold most itself makes nobody give up anything", () => {
     const { world, alice, bob } = pair({ limits: { maxHeldBytes: 90_000, maxHeldBytesTotal: 100_000 } });
     alice.send("later", bytes(40_000), { deadlineAt: world.now + 600_000 });
@@ -909,6 +981,28 @@ describe("bounds", () => {
     announce(bob, 11, 70_000);
     bob.handle("later", () => "handled");
     expect(bob.delivered).toHaveLength(1);
+  });
+
+  test("P5: no deadline is later than messages are kept, of what is sent, of replies, and of what comes in parts", () => {
+    const maxOutboxAgeMs = 60_000;
+    const { world, alice, bob } = pair({ limits: { maxOutboxAgeMs, defaultDeadlineMs: 1_000, maxHeldBytes: 100_000 } });
+    bob.handle("ask", (incoming) => {
+      bob.delivery.reply(incoming, bytes(1), world.now);
+      return "handled";
+    });
+    bob.unlink();
+    const sent = bob.send("note", bytes(1), { deadlineAt: Infinity });
+    alice.isForged = true;
+    tell(bob, 11, { name: "ask", isRequest: true, remainingMs: 2 ** 50 });
+    announce(bob, 12, 90_000);
+    bob.turn();
+    world.run(maxOutboxAgeMs + 1_000);
+    expect(sent.outcome?.state).toBe("unreachable");
+    tell(bob, 12, { number: 20, typeNumber: 1, name: "ask", isRequest: true, body: bytes(20_000), remainingMs: 1_000 });
+    expect(bob.delivered).toHaveLength(2);
+    const stranger = peerIdFromTrustedBytes(bytes(32, 11));
+    bob.delivery.tick(world.now);
+    expect(bob.delivery.wants(stranger, world.now).application).toBe(false);
   });
 
   test("held messages are bounded: beyond, nothing is received, and it comes again", () => {
