@@ -11,6 +11,7 @@ import {
   type BootPage,
   type ContactRecord,
   type Millis,
+  maxClockSkewMs,
   type PeerId,
   type VerifySignature,
   verifyBootPage,
@@ -155,7 +156,8 @@ export class BootPages {
       if (now >= page.expires) continue;
       for (const entry of records) {
         const { id, seq, issued, ttl } = entry.record;
-        if (now >= issued + ttl || seq <= (newest.get(id)?.record.seq ?? -1)) continue;
+        if (now >= issued + ttl || issued > now + maxClockSkewMs) continue;
+        if (seq <= (newest.get(id)?.record.seq ?? -1)) continue;
         newest.set(id, entry);
       }
     }

@@ -211,7 +211,7 @@ describe("what is not taken, is told and tried again", () => {
     expect(new Set(failures(alice))).toEqual(new Set(["EGTP_BOOT_PAGE_UNREACHABLE"]));
   });
 
-  test("records in a good page that nobody signed, or that are out of date, or no records", async () => {
+  test("records in a good page that nobody signed, or that are out of date or of the future, or no records", async () => {
     const forged = record();
     forged[100]! ^= 1;
     const old = world.record(createIdentity(), {
@@ -220,9 +220,14 @@ describe("what is not taken, is told and tried again", () => {
       ttl: 1_000,
     });
     const gone = world.record(createIdentity(), { gone: true });
-    const alice = await join(world.publish(url, publisher, [forged, old, gone, new Uint8Array(90), record()]));
+    const ahead = [createIdentity(), meta].map((identity) =>
+      world.record(identity, { services: ["metatracker"], seq: 99, issued: world.time.now() + 25 * hourMs }),
+    );
+    const good = record();
+    const alice = await join(world.publish(url, publisher, [forged, old, gone, ...ahead, new Uint8Array(90), good]));
     expect(alice.lookup.known).toEqual([meta.peer]);
-    expect(pageEvents(alice)).toMatchObject([{ state: "loaded", records: 3 }]);
+    expect(await alice.lookup.lookUp(meta.peer, { signal })).toEqual(good);
+    expect(pageEvents(alice)).toMatchObject([{ state: "loaded", records: 5 }]);
   });
 });
 
