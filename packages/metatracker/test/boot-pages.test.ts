@@ -244,6 +244,16 @@ describe("what is kept", () => {
     expect(alice.lookup.known).toEqual([meta.peer]);
   });
 
+  test("of redirects without end three are followed", async () => {
+    let asked = 0;
+    world.web.set(url, () => {
+      asked += 1;
+      return new Response(null, { status: 302, headers: { location: url } });
+    });
+    const alice = await join(`${url}#${publisher.peer}`);
+    expect([failures(alice), asked]).toEqual([["EGTP_BOOT_PAGE_REDIRECT"], 4]);
+  });
+
   test("a browser, which does not show where redirects lead, follows them itself", async () => {
     const page = world.page(publisher, [record()]);
     const modes: (RequestRedirect | undefined)[] = [];

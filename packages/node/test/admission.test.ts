@@ -24,6 +24,47 @@ test("a bucket gives its burst, then its rate, and never holds more than its bur
   expect([100_000, 100_000, 100_000, 100_000].map(take)).toEqual([true, true, true, false]);
   // A clock that went back gives nothing, and takes nothing either.
   expect(take(0)).toBe(false);
+  expect(take(500)).toBe(true);
+});
+
+describe("of sources and names", () => {
+  const none = { burst: 1, perSecond: 0 };
+  const link = { burst: 100, perSecond: 0 };
+  const hourMs = 60 * 60_000;
+
+  /** Nothing is left for strangers, so that a source gets something only as long as it counts as proven. */
+  function exhausted(maxSources: number) {
+    const admission = new Admission({ strangers: none, link, source: link, knownPeer: none }, maxSources, 0);
+    const ask = (source: string, now = 0, name = peer, isKnown = false) => {
+      const asker = { buckets: admission.forLink(now), isAuthenticated: false, source };
+      return admission.ask("handshake", asker, name, isKnown, now);
+    };
+    const prove = (source: string): void => admission.proved(ask(source)!, 0);
+    return { ask, prove };
+  }
+
+  test("what a source proved counts for an hour", () => {
+    const { ask, prove } = exhausted(10);
+    prove("proven");
+    expect(ask("other")).toBeDefined();
+    expect([ask("proven", hourMs - 1), ask("proven", hourMs)].map((grant) => grant !== undefined)).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  test("P5: so many are remembered, those that asked last", () => {
+    const { ask, prove } = exhausted(2);
+    prove("first");
+    prove("second");
+    ask("first");
+    expect(ask("other")).toBeDefined();
+    expect([ask("first"), ask("second")].map((grant) => grant !== undefined)).toEqual([true, false]);
+    // A name that is forgotten comes back with a full bucket: there is one for all of them, too.
+    const names = Array.from({ length: 3 }, () => createIdentity().peer);
+    const asked = [0, 0, 1, 2, 0].map((at) => ask("elsewhere", 0, names[at], true) !== undefined);
+    expect(asked).toEqual([true, false, true, true, true]);
+  });
 });
 
 describe("one source cannot starve another", () => {
