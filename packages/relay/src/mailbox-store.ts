@@ -139,7 +139,8 @@ export interface MailboxStore {
   /**
    * Stores a held mail.
    *
-   * @returns Until when; `undefined` when it is not there any more. A mail that was acknowledged meanwhile is gone too.
+   * @returns Until when; `undefined` when it is not there any more. A mail that was acknowledged meanwhile is gone too. It rejects,
+   *   or throws, when the mail cannot be stored: then it is withdrawn.
    */
   keep(owner: PeerId, number: number): MaybePromise<Millis | undefined>;
 

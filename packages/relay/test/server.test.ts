@@ -584,6 +584,17 @@ describe("with a store that takes its time", () => {
     await world.time.of(relayNode.stop(), 1_000);
   });
 
+  it("what was to be handed over and cannot be written down is told as a failure, not as passed", async () => {
+    const { peer } = await startOwner("alice", { acknowledges: false });
+    const bob = await stranger("bob");
+    const status = passAll(bob, peer, [0]);
+    await world.time.run(() => store.counts().held === 1);
+    store.failure = new EgtpError("EGTP_STORE_UNWRITABLE", "The disk is full");
+    expect(await world.time.of(status)).toEqual(["store-failed"]);
+    expect(server.stats().storeFailures).toBe(1);
+    store.failure = undefined;
+  });
+
   it("a failure is told to the sender, and loses nothing that was stored", async () => {
     const { owner, peer } = await startOwner("alice", { acknowledges: false });
     const bob = await stranger("bob");

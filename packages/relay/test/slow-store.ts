@@ -7,6 +7,8 @@ export class SlowStore implements MailboxStore {
   readonly inner = new MemoryMailboxStore();
   /** What is thrown instead of doing anything. */
   failure: Error | undefined;
+  /** Mails that could not be written down. */
+  #withdrawn = 0;
   readonly #later: <T>(run: () => T) => Promise<T>;
 
   /** @param pause - Resolves after the time that everything takes. */
@@ -44,7 +46,11 @@ export class SlowStore implements MailboxStore {
   }
 
   keep(owner: PeerId, number: number) {
-    return this.#later(() => this.inner.keep(owner, number));
+    const kept = this.#later(() => this.inner.keep(owner, number));
+    void kept.catch(() => {
+      this.#withdrawn += 1;
+    });
+    return kept;
   }
 
   collect(owner: PeerId, after: number, room: CollectRoom, now: Millis) {
@@ -64,7 +70,8 @@ export class SlowStore implements MailboxStore {
   }
 
   counts() {
-    return this.inner.counts();
+    const counts = this.inner.counts();
+    return { ...counts, held: counts.held - this.#withdrawn, withdrawn: this.#withdrawn };
   }
 
   close() {
