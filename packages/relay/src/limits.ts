@@ -44,7 +44,7 @@ export interface MailboxLimits {
   /** Of these, from all that are not registered here: anybody can make up senders. */
   readonly maxStrangerMessages: number;
   readonly maxStrangerBytes: number;
-  /** Mails in all, which take 20 bytes of memory each, and bytes of their envelopes on disk. */
+  /** Mails in all, which take 20 bytes of memory each, and bytes of their envelopes on disk; a cluster counts all that it stores. */
   readonly maxTotalMessages: number;
   readonly maxTotalBytes: number;
   /** Bytes of the longest envelope that is taken. */

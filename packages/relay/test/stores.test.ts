@@ -93,6 +93,18 @@ describeMailboxStore(
   { describe, it },
 );
 
+// Of a cluster it is what the disks hold.
+it("bytes of envelopes in all are bounded", () => {
+  const bytes = mailOf(0).body.length - 16;
+  const store = new MemoryMailboxStore({ limits: { maxTotalBytes: 3 * bytes + 1 } });
+  const owners = [owner, anyPeer(102)];
+  for (const each of owners) store.register(each, { id: "01", isFirst: true }, now);
+  const deposit = (n: number) => store.deposit(owners[n % 2]!, mailOf(n), false, now);
+  expect([0, 1, 2].map((n) => deposit(n).state)).toEqual(["stored", "stored", "stored"]);
+  expect(deposit(3)).toEqual({ state: "refused", refusal: "mailbox-full" });
+  expect(deposit(4)).toEqual({ state: "refused", refusal: "mailbox-full" });
+});
+
 describe.skipIf(!hasLmdb && !mustRun)("LmdbMailboxStore", () => {
   /** What the mails were made from; -1 for one that differs. */
   const contentsOf = (mails: readonly StoredMail[]) => mails.map(({ body }) => contentOf(body.subarray(16)));
