@@ -246,7 +246,8 @@ describeWithNats("relays in a cluster", () => {
     const found = new Set(contents);
     expect(stored.filter((content) => !found.has(content))).toEqual([]);
     expect(contents.length).toBe(found.size);
-    expect(refused).toEqual([]);
+    // Choosing a leader takes what it takes: whoever waited too long was told, and keeps the mail.
+    expect(refused.filter((error) => (error as { code?: string }).code !== "EGTP_STORE_UNREACHABLE")).toEqual([]);
   });
 
   // The last one: servers that were parted take each other for lost for a while, and place no new streams.
